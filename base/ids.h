@@ -1,0 +1,25 @@
+// Small types that name things throughout the product.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+
+namespace capstan {
+
+// The random 64-bit identity of a log (docs/architecture.md, "Words"). Zero names no log.
+struct LogId {
+  uint64_t value = 0;
+  auto operator<=>(const LogId&) const = default;
+};
+
+// A shard: a contiguous range of slots. Dense, from 0.
+using ShardId = uint32_t;
+
+// A database, as SELECT numbers them; those from kUserDatabases on are reserved for the server itself.
+using Database = uint8_t;
+inline constexpr Database kUserDatabases = 16;
+// Remembered results of STRONG ID (model: untouched by clear).
+inline constexpr Database kSessionDatabase = 16;
+inline constexpr Database kDatabases = 17;
+
+}  // namespace capstan

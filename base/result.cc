@@ -1,0 +1,13 @@
+#include "base/result.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace capstan {
+
+Error system_error(int error_number, std::string what) {
+  const bool full = error_number == ENOSPC || error_number == EDQUOT;
+  return Error{full ? ErrorCode::kFull : ErrorCode::kIo, what + ": " + std::strerror(error_number)};
+}
+
+}  // namespace capstan
