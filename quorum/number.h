@@ -1,0 +1,42 @@
+// What an increment adds: an integer, or a float as Redis' *FLOAT commands have it (long double, 17 significant digits).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+
+namespace capstan {
+
+class Number {
+ public:
+  Number() = default;
+  static Number integer(int64_t value);
+  static Number real(long double value);
+
+  bool is_real() const { return real_; }
+  int64_t as_integer() const { return integer_; }
+  long double as_real() const { return real_ ? float_ : static_cast<long double>(integer_); }
+
+  // The number that a value is, read as strictly as Redis reads it for INCRBY (integers), else for INCRBYFLOAT.
+  static std::optional<Number> parse(std::string_view text);
+  // As Redis prints it: an integer in decimal; a float with at most 17 significant digits and no trailing zeros.
+  void append_to(std::string& out) const;
+
+  // Integers saturate at the bounds of int64; an integer plus a float is a float.
+  friend Number operator+(const Number& a, const Number& b);
+  friend bool operator==(const Number& a, const Number& b);
+
+  // Portable between machines: a float travels as decimal digits that round-trip.
+  void encode(Encoder& out) const;
+  static Number decode(Decoder& in);
+
+ private:
+  bool real_ = false;
+  int64_t integer_ = 0;
+  long double float_ = 0;
+};
+
+}  // namespace capstan

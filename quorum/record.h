@@ -1,0 +1,90 @@
+// Records: the net effect of one command, transaction or script (model, "Words"). The only thing that changes state, in
+// memory, in the journal, in LMDB and (later) on the wire.
+//
+// A Record in memory does not own its bytes: keys, ids and values are views into the client's buffer, a scratch arena
+// or the journal's buffer, whichever it was made from, and are valid only while that is. Who must keep a record keeps
+// its encoding (encode_record) and decodes it again.
+#pragma once
+
+#include <absl/container/inlined_vector.h>
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/hlc.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "quorum/clock.h"
+#include "quorum/number.h"
+
+namespace capstan {
+
+// What a key is made of. The numbers are part of the journal's and LMDB's format.
+enum class ElementKind : uint8_t {
+  kString = 0,    // the one element of a string; id empty
+  kField = 1,     // hash: id = field, value = bytes
+  kMember = 2,    // set: id = member, value empty
+  kScore = 3,     // sorted set: id = member, value = the score, 8 bytes (IEEE 754 binary64, little-endian)
+  kPosition = 4,  // list: id = position (see FORMAT.md), value = bytes
+  kEntry = 5,     // stream: id = entry id, value = encoded fields
+  kTtl = 6,       // any key: id empty, value = 8 bytes little-endian: Unix time in ms, or kNeverExpires
+};
+inline constexpr unsigned kElementKinds = 7;
+inline constexpr int64_t kNeverExpires = -1;
+
+// A mutation of one element: put, remove or amend (which is add or splice).
+struct ElementEffect {
+  enum class Action : uint8_t { kPut = 0, kRemove = 1, kAdd = 2, kSplice = 3 };
+
+  Action action = Action::kPut;
+  ElementKind kind = ElementKind::kString;
+  std::string_view id;
+  // put: the new value. splice: the bytes written at `offset` (the value is padded with zero bytes up to there).
+  std::string_view value;
+  // put: an increment of an absent element made it.
+  bool additive = false;
+  // put: the stamp of the version that it repeats (a TTL put again with its key, model "Expiry"); else the record's.
+  std::optional<Hlc> stamp;
+  // put: removes exactly these dots instead of what the context covers (RESOLVE). Empty with has_over is legal.
+  bool has_over = false;
+  absl::InlinedVector<Dot, 1> over;
+  // add, splice: the dot of the version that is changed.
+  Dot anchor;
+  // add: what is added. From R the value changes in place, from a writer its log's contribution grows.
+  Number addend;
+  // splice: byte offset. Only in R.
+  uint64_t offset = 0;
+};
+
+// All mutations of one key, in this order: remove(key) if set, then at most one effect per element.
+struct KeyEffect {
+  Database database = 0;
+  bool remove = false;
+  std::string_view key;
+  absl::InlinedVector<ElementEffect, 1> elements;
+};
+
+struct Record {
+  Dot dot;
+  Hlc hlc;
+  Clock context;
+  // clear(db): before everything else, each at most once, ascending.
+  absl::InlinedVector<Database, 1> clears;
+  // Each key at most once.
+  std::vector<KeyEffect> keys;
+
+  bool has_effect() const { return !clears.empty() || !keys.empty(); }
+};
+
+// Encodes all but the log, which whoever stores or sends the record names once for many. A context that covers exactly
+// the own log up to number − 1 costs one byte. Canonical: equal records, equal bytes.
+void encode_record(const Record& record, Encoder& out);
+// Views in the result point into the decoder's input. Malformed input: kCorrupt.
+Result<Record> decode_record(LogId log, Decoder& in);
+// The same into a record that is reused, so that replaying millions of them allocates nothing. False if malformed.
+[[nodiscard]] bool decode_record_into(LogId log, Decoder& in, Record& out);
+
+}  // namespace capstan

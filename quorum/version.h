@@ -1,0 +1,56 @@
+// Versions of an element, and what is read from them (model, "Words", "Join", "Resolution").
+#pragma once
+
+#include <absl/container/inlined_vector.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/hlc.h"
+#include "quorum/clock.h"
+#include "quorum/number.h"
+#include "quorum/record.h"
+
+namespace capstan {
+
+// What one log did to a version: the number of its last amendment and, for a writer's log, the sum of its additions
+// (its contribution). R's amendments are in the value itself; for R the sum stays zero.
+struct Amendment {
+  LogId log;
+  uint64_t last = 0;
+  Number sum;
+  bool operator==(const Amendment&) const = default;
+};
+
+struct Version {
+  Dot dot;
+  Hlc hlc;
+  bool additive = false;
+  std::string value;
+  absl::InlinedVector<Amendment, 1> amendments;  // sorted by log
+  bool operator==(const Version&) const = default;
+};
+
+// Sorted by dot, so that equal sets are equal sequences. Usually one; two or more are siblings.
+using Versions = absl::InlinedVector<Version, 1>;
+
+// Index of the version that is shown: plain before additive, then the highest stamp, then the highest dot (policy lww).
+// Precondition: not empty.
+size_t winner(const Versions& versions);
+// The value read: the winner with contributions and newer additive versions added (model, "Join", after rule 5). A view
+// into the winner when nothing is added, else into scratch. Empty optional if there are no versions.
+std::optional<std::string_view> value_of(const Versions& versions, std::string& scratch);
+// One version, plain and without contributions (R's amendments are none): what a splice at STRONG needs.
+bool is_simple(const Versions& versions);
+
+// The part that one version adds to its key's digest; key_hash = hash64(key). Additive over versions (a sum mod 2^64).
+// Covers the element, the dot and the amendments, not the value (a dot names it).
+uint64_t version_digest(uint64_t key_hash, ElementKind kind, std::string_view id, const Version& version);
+// The same for a version with no amendments or with R's alone (last > 0), from its parts: for rows that keep a single
+// version in a compact form. Equal to the above by construction (a test compares them).
+uint64_t plain_digest(uint64_t key_hash, ElementKind kind, std::string_view id, Dot dot, uint64_t agreed_last);
+
+void encode_versions(const Versions& versions, Encoder& out);
+bool decode_versions(Decoder& in, Versions& out);
+
+}  // namespace capstan
