@@ -1,0 +1,140 @@
+// The command table's row and what a command function is handed. One file per family (server/commands/*.cc) holds the
+// rows and the functions; everything else that depends on commands (COMMAND, arity and key checks, routing, levels, ACL
+// categories, docs/compatibility.md) reads the table. Adding a command touches its family's file and its test.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/ids.h"
+#include "resp/writer.h"
+#include "server/evaluation.h"
+
+namespace capstan {
+
+class Session;
+class Node;
+
+// Where a command runs.
+enum class Scope : uint8_t {
+  kConnection,  // on the connection's worker; needs no shard
+  kShard,       // on the worker of its keys' shard; all keys in one shard, else CROSSSLOT
+  kSplit,       // like kShard, but keys may lie in several shards: the router splits it and joins the replies
+  kEveryShard,  // on every shard (DBSIZE, FLUSHALL, SCAN, …): the router asks all and joins the replies
+};
+
+// Redis' command flags (COMMAND INFO), plus ours at the end.
+enum CommandFlag : uint32_t {
+  kWrite = 1u << 0,
+  kReadonly = 1u << 1,
+  kDenyOom = 1u << 2,
+  kAdmin = 1u << 3,
+  kPubsub = 1u << 4,
+  kNoscript = 1u << 5,
+  kBlocking = 1u << 6,
+  kLoading = 1u << 7,
+  kStale = 1u << 8,
+  kSkipMonitor = 1u << 9,
+  kSkipSlowlog = 1u << 10,
+  kAsking = 1u << 11,
+  kFast = 1u << 12,
+  kNoAuth = 1u << 13,
+  kMayReplicate = 1u << 14,
+  kNoMulti = 1u << 15,
+  kMovableKeys = 1u << 16,
+  kAllowBusy = 1u << 17,
+  kNoMandatoryKeys = 1u << 18,
+  // Blind: evaluates without looking at the key (may be written where no home replica is reachable, model "EVENTUAL").
+  kBlind = 1u << 24,
+  // Never waits in MULTI's queue (EXEC, DISCARD, WATCH, MULTI, QUIT, RESET).
+  kNotQueued = 1u << 25,
+  // Takes trailing `CONSISTENCY …` words (fixed arity, so Redis would have refused them).
+  kTrailingLevel = 1u << 26,
+};
+
+// Positions of keys as Redis' COMMAND reports them: first, last (negative: from the end), step; first 0: no keys.
+struct KeyPositions {
+  int first = 0;
+  int last = 0;
+  int step = 0;
+};
+
+enum class Outcome : uint8_t {
+  kDone,   // replied (exactly one reply was written)
+  kFetch,  // nothing replied, no effect: rows are missing (Evaluation::missing_rows); run again when they are in memory
+  kAgain,  // nothing replied yet: more work, in the next turn (Call::state keeps what is needed)
+  kLater,  // nothing replied: somebody else will (Call::later)
+};
+
+// What a command that goes on over several turns keeps between them.
+struct CommandState {
+  virtual ~CommandState() = default;
+};
+
+struct Call {
+  // args[0] is the command's name as the client wrote it.
+  std::span<const std::string_view> args;
+  Database database = 0;
+  int64_t now_ms = 0;  // the node's wall clock at the start of the turn
+  // Scopes kShard, kSplit, kEveryShard; nullptr for kConnection.
+  Evaluation* evaluation = nullptr;
+  // Scope kConnection; nullptr for the others.
+  Session* session = nullptr;
+  Node* node = nullptr;
+  resp::Writer* writer = nullptr;
+  std::unique_ptr<CommandState>* state = nullptr;
+
+  resp::Writer& reply() { return *writer; }
+  Evaluation& eval() { return *evaluation; }
+  KeyRef key(size_t index) const { return KeyRef(database, args[index]); }
+};
+
+using CommandFunction = Outcome (*)(Call&);
+
+struct CommandSpec {
+  std::string_view name;  // lower case; of a subcommand only its own word
+  int arity = 0;          // as Redis: negative means "at least"; counts the name (and for subcommands both words)
+  uint32_t flags = 0;
+  KeyPositions keys;
+  Scope scope = Scope::kConnection;
+  CommandFunction run = nullptr;  // nullptr for a container of subcommands
+  // Redis' ACL categories besides those that follow from the flags, space separated: "string", "keyspace dangerous".
+  std::string_view categories;
+  // How the keys are used, as COMMAND INFO's key specifications say it: "RO ACCESS", "OW UPDATE", "RW ACCESS UPDATE", …
+  std::string_view key_use;
+  std::string_view group;       // string, generic, transactions, connection, server, …
+  std::string_view since;       // Redis version that brought it, or "capstan"
+  std::string_view complexity;  // "O(1)"
+  std::string_view summary;     // our own words, one line
+  // Arguments in a small grammar, read by COMMAND DOCS: words are tokens, <name:type> arguments, [ ] optional,
+  // | alternatives, … repetition. E.g. "<key:key> <value:string> [NX|XX] [GET] [EX <seconds:integer>|KEEPTTL]".
+  std::string_view syntax;
+  std::span<const CommandSpec> subcommands = {};
+};
+
+// The whole table, sorted by name; built once from the families.
+std::span<const CommandSpec* const> all_commands();
+// By name in any case; nullptr if unknown.
+const CommandSpec* find_command(std::string_view name);
+const CommandSpec* find_subcommand(const CommandSpec& container, std::string_view name);
+
+// The families, each defined in server/commands/<family>.cc.
+std::span<const CommandSpec> string_commands();
+std::span<const CommandSpec> bitmap_commands();
+std::span<const CommandSpec> key_commands();
+std::span<const CommandSpec> transaction_commands();
+std::span<const CommandSpec> connection_commands();
+std::span<const CommandSpec> server_commands();
+std::span<const CommandSpec> consistency_commands();
+
+// Writes -ERR wrong number of arguments for '<name>' command, and the like; each returns Outcome::kDone.
+Outcome reply_error(Call& call, std::string_view message);
+Outcome reply_wrong_type(Call& call);
+Outcome reply_syntax_error(Call& call);
+Outcome reply_not_integer(Call& call);
+// For a read that did not find a usable value: WRONGTYPE, or kFetch. Precondition: kWrongType or kNotResident.
+Outcome refuse(Call& call, Lookup lookup);
+
+}  // namespace capstan

@@ -1,0 +1,112 @@
+// What a command sees and does while it is evaluated: a view of the shard's keyspace as the record under construction
+// has left it so far, and the net effect that it builds. Commands never touch the keyspace, the journal or LMDB.
+//
+// Reading hides keys whose TTL has passed (and, at STRONG, makes the record remove them: model, "Expiry"). Writing adds
+// to the net effect; it shows in later reads of the same record (MULTI, MSET k 1 k 2), and nowhere else before the
+// record is proposed. Views returned by reads are valid until the next write to that key or the end of the record.
+// Belongs to the shard's worker.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/hash.h"
+#include "base/ids.h"
+#include "lmdb-store/keyspace.h"
+#include "quorum/effects.h"
+#include "quorum/number.h"
+#include "quorum/record.h"
+
+namespace capstan {
+
+struct KeyRef {
+  KeyRef(Database in, std::string_view key) : database(in), name(key), hash(hash64(key)) {}
+  Database database;
+  std::string_view name;
+  uint64_t hash;  // hash64(name)
+};
+
+enum class Lookup {
+  kMissing,      // no such key
+  kFound,
+  kWrongType,    // WRONGTYPE
+  kNotResident,  // part of it is on disk only: the command returns Outcome::kFetch and is run again when it is there
+};
+
+struct StringRead {
+  Lookup lookup = Lookup::kMissing;
+  std::string_view value;  // empty unless found
+};
+
+class Evaluation {
+ public:
+  explicit Evaluation(lmdb_store::Keyspace& keyspace) : keyspace_(keyspace) {}
+
+  // Starts a record. strong: expired keys that are met are removed by the record. now_ms: the later of the node's own
+  // clock and the record's stamp. head: dot, stamp and context that the record will have if it has an effect.
+  void begin(bool strong, int64_t now_ms, const RecordHead& head);
+
+  // --- any key
+  bool exists(const KeyRef& key) { return kind(key).has_value(); }
+  // The visible type; nullopt if there is no such key.
+  std::optional<ElementKind> kind(const KeyRef& key);
+  // Unix time in ms, or kNeverExpires (also for a missing key).
+  int64_t expire_at_ms(const KeyRef& key);
+  // 0 for a missing key. Changes with every change of the key (WATCH, VERSION).
+  uint64_t digest(const KeyRef& key);
+  // Seconds since the key was last used, by a command that counts as use.
+  uint32_t idle_s(const KeyRef& key);
+  // Bytes of memory that the key takes while it is in the row table.
+  uint64_t memory_bytes(const KeyRef& key);
+  // Read without counting as use (TOUCH, OBJECT, TTL …): holds until the next begin().
+  void without_use() { use_ = false; }
+
+  // Removes the key with everything in it; false if there was none.
+  bool remove(const KeyRef& key);
+  // Sets the TTL (Unix time in ms), or removes it with kNeverExpires. Precondition: exists(key).
+  void set_expiry(const KeyRef& key, int64_t expire_at_ms);
+  // Makes `to` what `from` is, TTL included; `to` is replaced whole. Precondition: exists(from). kFound when done,
+  // kNotResident if `from` is not in memory whole.
+  Lookup copy(const KeyRef& from, const KeyRef& to);
+  // Removes every key of the database.
+  void clear(Database database);
+
+  // --- strings
+  // The whole value.
+  StringRead string(const KeyRef& key);
+  // Length in bytes, in `size`; 0 for a missing key.
+  Lookup string_size(const KeyRef& key, uint64_t& size);
+  // At most `size` bytes from `offset`, clipped to the value; cheap also for values of many chunks.
+  StringRead string_range(const KeyRef& key, uint64_t offset, uint64_t size);
+  // Replaces the key, whatever it was; its TTL goes, or stays with keep_ttl. The value must outlive the record: views of
+  // the command's arguments do; what the command computed goes through keep().
+  void set_string(const KeyRef& key, std::string_view value, bool keep_ttl = false);
+  // Writes bytes at offset of the string, padding with zero bytes; creates it where missing; keeps the TTL. A splice
+  // where the model allows one, else a put. Precondition: the key is missing or a string. kNotResident: nothing done.
+  Lookup splice(const KeyRef& key, uint64_t offset, std::string_view bytes);
+  // Adds to the string's number (an amend, or an additive put where it is missing); keeps the TTL. `sum` is the value
+  // afterwards, as the caller computed it. Precondition: missing or a string that is a number.
+  Lookup add(const KeyRef& key, const Number& addend, std::string_view sum);
+
+  // A copy of bytes that lives as long as the record.
+  std::string_view keep(std::string_view bytes) { return effects_.keep(bytes); }
+
+  // --- for the shard
+  Effects& effects() { return effects_; }
+  lmdb_store::Keyspace& keyspace() { return keyspace_; }
+  // Rows that a read met and that are not in memory; filled while a command returns kFetch.
+  std::span<const std::string> missing_rows() const { return missing_rows_; }
+
+ private:
+  lmdb_store::Keyspace& keyspace_;
+  Effects effects_;
+  bool strong_ = true;
+  bool use_ = true;
+  int64_t now_ms_ = 0;
+  std::vector<std::string> missing_rows_;
+};
+
+}  // namespace capstan

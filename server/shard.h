@@ -1,0 +1,93 @@
+// A shard on the worker that owns it: the only place where the logs meet. Commands are evaluated here, their net effect
+// becomes a record of log R, is appended to the worker's journal batch and joined into the keyspace at once; the worker
+// writes the batch at the end of the loop turn and only then lets the replies go. With one voter (this node) a record
+// is committed when the journal has it (written, or synced with appendfsync always); there is nothing to take back,
+// because a journal that cannot be written stops the node.
+//
+// All methods are called on the owning worker's thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/hlc.h"
+#include "base/result.h"
+#include "lmdb-store/journal.h"
+#include "lmdb-store/keyspace.h"
+#include "lmdb-store/read_pool.h"
+#include "server/command.h"
+
+namespace capstan {
+
+// CONSISTENCY's levels; on one node every level is satisfied at once.
+enum class Level : uint8_t { kStrong, kEventual, kLocal };
+
+class Shard {
+ public:
+  struct Options {
+    lmdb_store::Keyspace::Options keyspace;
+    int64_t max_clock_skew_ms = 500;
+  };
+  // What a shard uses of its worker; all outlive it.
+  struct Services {
+    lmdb_store::Journal& journal;
+    lmdb_store::ReadPool& read_pool;
+    lmdb_store::Completions& completions;  // drained by the worker
+  };
+
+  // Opens or creates the shard's environment under directory. Journal entries are then fed by replay(), in order, before
+  // the first command.
+  static Result<std::unique_ptr<Shard>> open(ShardId id, const std::string& directory, Services services,
+                                             const Options& options);
+  ~Shard();
+
+  Result<> replay(uint8_t entry_type, uint64_t position, std::string_view payload);
+  // After the last replay().
+  Result<> start();
+
+  // Evaluates one command as one record. Before anything else it makes sure that the rows of its keys are in memory:
+  // kFetch if not. On kDone the reply is written (to be released after the journal's write of this turn) and the effect
+  // is appended and joined. A write that the journal or memory has no room for answers -MISCONF or -OVERLOADED.
+  Outcome run(const CommandSpec& spec, Call& call, Level level);
+
+  // One atomic record of several commands (EXEC): all between begin() and end() see each other's effects.
+  // resident(): run's first step alone, for every command before begin(); false: call fetch() and try again later.
+  bool resident(const CommandSpec& spec, const Call& call);
+  Result<> begin_transaction(Level level, int64_t now_ms, bool writes);
+  Outcome run_in_transaction(const CommandSpec& spec, Call& call);
+  void end_transaction();
+
+  // After kFetch, or resident() == false: reads the missing rows (inline or by the pool) and then calls ready, on this
+  // thread, perhaps before it returns.
+  void fetch(std::function<void()> ready);
+
+  // The key's digest as WATCH remembers it (0 for a missing or expired key); nullopt: fetch() first.
+  std::optional<uint64_t> digest(const KeyRef& key, int64_t now_ms);
+
+  // Called once per loop turn after the batch was written: bounded slices of background work (expiry, eviction, marking
+  // flushed rows, starting a flush). True if there is more to do soon (the worker then does not sleep long).
+  bool turn(int64_t now_ms);
+  // The write could not be evaluated now for want of memory: writers should be parked (their sockets not read).
+  bool overloaded() const;
+
+  // A durable checkpoint: flushes everything; done(result) is called on this thread.
+  void checkpoint(std::function<void(Result<>)> done);
+  // Flushes, waits for it and closes the environment (shutdown, on this thread, may block).
+  Result<> close();
+
+  ShardId id() const;
+  lmdb_store::Keyspace& keyspace();
+  struct Stats {
+    uint64_t expired_keys = 0;
+    uint64_t records = 0;
+  };
+  const Stats& stats() const;
+
+ private:
+  class Impl;
+  explicit Shard(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace capstan
