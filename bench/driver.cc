@@ -1,0 +1,137 @@
+#include "bench/driver.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace capstan::bench {
+
+Driver::Driver(DriverOptions options, Budget& budget)
+    : options_(options), budget_(budget), writer_(options.workload, options.seed), received_(kReceiveBytes) {}
+
+Driver::~Driver() {
+  for (Client& client : clients_)
+    if (client.fd >= 0) ::close(client.fd);
+  if (epoll_fd_ >= 0) ::close(epoll_fd_);
+}
+
+Result<> Driver::connect() {
+  epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_fd_ < 0) return system_error(errno, "epoll_create1");
+  clients_.resize(options_.clients);
+  for (uint32_t i = 0; i < options_.clients; ++i) {
+    int fd = socket(options_.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return system_error(errno, "socket");
+    clients_[i].fd = fd;
+    if (::connect(fd, reinterpret_cast<sockaddr*>(&options_.address), options_.address_bytes) != 0)
+      return system_error(errno, "connect");
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return system_error(errno, "fcntl");
+    epoll_event event{.events = EPOLLIN, .data = {.u32 = i}};
+    if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return system_error(errno, "epoll_ctl");
+  }
+  return {};
+}
+
+void Driver::run(int64_t start_ns) {
+  start_ns_ = start_ns;
+  for (Client& client : clients_) next_batch(client);
+  std::array<epoll_event, 128> events;
+  while (busy_ > 0) {
+    int ready = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), kPatience_ms);
+    if (ready < 0 && errno == EINTR) continue;
+    CHECK(ready >= 0);
+    if (ready == 0) {
+      for (Client& client : clients_) close(client, "no reply within a minute");
+      return;
+    }
+    for (int i = 0; i < ready; ++i) {
+      Client& client = clients_[events[static_cast<size_t>(i)].data.u32];
+      uint32_t what = events[static_cast<size_t>(i)].events;
+      if (client.fd >= 0 && (what & EPOLLOUT)) flush(client);
+      if (client.fd >= 0 && (what & (EPOLLIN | EPOLLHUP | EPOLLERR))) receive(client);
+    }
+  }
+}
+
+void Driver::next_batch(Client& client) {
+  Budget::Share share = budget_.take(options_.pipeline);
+  if (share.count == 0) return;
+  client.out.clear();
+  client.written = 0;
+  for (uint32_t i = 0; i < share.count; ++i) writer_.append(share.first + i, client.out);
+  client.waiting = share.count;
+  ++busy_;
+  client.sent_ns = monotonic_ns();
+  flush(client);
+}
+
+void Driver::flush(Client& client) {
+  while (client.written < client.out.size()) {
+    ssize_t sent =
+        send(client.fd, client.out.data() + client.written, client.out.size() - client.written, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN) return watch_writable(client, true);
+    if (sent < 0) return close(client, std::strerror(errno));
+    client.written += static_cast<size_t>(sent);
+  }
+  watch_writable(client, false);
+}
+
+void Driver::watch_writable(Client& client, bool on) {
+  if (client.watches_writable == on) return;
+  client.watches_writable = on;
+  epoll_event event{.events = EPOLLIN | (on ? EPOLLOUT : 0u),
+                    .data = {.u32 = static_cast<uint32_t>(&client - clients_.data())}};
+  CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, client.fd, &event) == 0);
+}
+
+void Driver::receive(Client& client) {
+  ssize_t size = recv(client.fd, received_.data(), received_.size(), 0);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) return close(client, size == 0 ? "the server closed the connection" : std::strerror(errno));
+  uint32_t replies = client.scanner.feed({received_.data(), static_cast<size_t>(size)});
+  if (client.scanner.malformed() || replies > client.waiting) return close(client, "not the replies asked for");
+  if (replies == 0) return;
+  count(client, replies, monotonic_ns());
+  client.waiting -= replies;
+  if (client.waiting == 0) {
+    --busy_;
+    next_batch(client);
+  }
+}
+
+void Driver::count(Client& client, uint32_t replies, int64_t now_ns) {
+  auto second = static_cast<size_t>((now_ns - start_ns_) / 1'000'000'000);
+  if (second >= seconds_.size()) seconds_.resize(second + 1);
+  seconds_[second].latency.record(now_ns - client.sent_ns, replies);
+  uint64_t errors = client.scanner.errors();
+  if (errors == client.errors) return;
+  if (first_error_.empty()) first_error_ = client.scanner.first_error();
+  seconds_[second].errors += errors - client.errors;
+  client.errors = errors;
+}
+
+void Driver::close(Client& client, const std::string& why) {
+  if (client.fd < 0) return;
+  ::close(client.fd);
+  client.fd = -1;
+  if (client.waiting > 0) {
+    --busy_;
+    lost_ += client.waiting;
+    client.waiting = 0;
+    if (first_error_.empty()) first_error_ = why;
+  }
+}
+
+}  // namespace capstan::bench
