@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "resp/header.h"
 #include "resp/inline.h"
 #include "resp/number.h"
 
@@ -14,33 +15,10 @@ namespace {
 constexpr size_t kKeptArguments = 1024;
 constexpr size_t kKeptTextBytes = 1024;
 
-constexpr std::string_view kLineEnd = "\r\n";
-
 void prepare(Arguments& arguments) {
   arguments.clear();
   if (arguments.capacity() > kKeptArguments) [[unlikely]]
     Arguments().swap(arguments);
-}
-
-// Reads a header in its common form, complete: `marker`, a length of at most nine digits, '\r', one more byte. False
-// for any other form, also a wrong one, which the slow path then judges; else `at` is moved behind it.
-inline bool read_common_header(std::string_view input, char marker, size_t& at, int64_t& length) {
-  const size_t available = input.size() - at;
-  if (available < 4 || input[at] != marker) return false;
-  uint32_t value = static_cast<uint8_t>(input[at + 1]) - uint32_t{'0'};
-  if (value > 9) return false;
-  // '\r' is at the latest before `stop`; nothing but it may follow a zero.
-  const char* const stop = input.data() + at + std::min<size_t>(available - 1, value == 0 ? 3 : 11);
-  const char* digit_at = input.data() + at + 2;
-  for (; digit_at != stop; ++digit_at) {
-    const uint32_t digit = static_cast<uint8_t>(*digit_at) - uint32_t{'0'};
-    if (digit > 9) break;
-    value = value * 10 + digit;
-  }
-  if (digit_at == stop || *digit_at != '\r') return false;
-  length = value;
-  at = static_cast<size_t>(digit_at - input.data()) + kLineEnd.size();
-  return true;
 }
 
 }  // namespace
@@ -102,7 +80,7 @@ Parser::Step Parser::parse_array(std::string_view input, Arguments& arguments) {
 Parser::Step Parser::begin_array(std::string_view input) {
   int64_t count;
   size_t behind = 0;
-  if (!read_common_header(input, '*', behind, count)) [[unlikely]] {
+  if (!read_common_header(input, behind, count)) [[unlikely]] {
     size_t line_end;
     const Step step = find_line_end(input, '\r', kMaxHeaderBytes, "too big mbulk count string", line_end);
     if (step != Step::kDone) return step;
@@ -123,7 +101,7 @@ Parser::Step Parser::begin_array(std::string_view input) {
 Parser::Step Parser::begin_argument(std::string_view input) {
   int64_t length;
   size_t behind = at_;
-  if (!read_common_header(input, '$', behind, length)) [[unlikely]] {
+  if (at_ == input.size() || input[at_] != '$' || !read_common_header(input, behind, length)) [[unlikely]] {
     size_t line_end;
     const Step step = find_line_end(input, '\r', kMaxHeaderBytes, "too big bulk count string", line_end);
     if (step != Step::kDone) return step;
