@@ -1,0 +1,209 @@
+"""Servers under measurement: started on free ports of 127.0.0.1 with a directory of their own on the disk, watched
+through /proc, stopped by their process id, and gone when the script ends, however it ends."""
+import atexit
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = pathlib.Path(os.environ.get("CAPSTAN_BIN", ROOT / "build/release/bin"))
+CAPSTAN = BIN / "capstan-server"
+CAPSTAN_BENCH = BIN / "capstan-bench"
+SCRATCH = ROOT / f"build/bench-{os.getpid()}"
+TICKS = os.sysconf("SC_CLK_TCK")
+MIB = 1 << 20
+
+# The same durability on both sides, by the name that capstan-server has for it.
+REDIS_DURABILITY = {
+    "everysec": ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""],
+    "always": ["--appendonly", "yes", "--appendfsync", "always", "--save", ""],
+    "none": ["--appendonly", "no", "--save", ""],
+}
+CAPSTAN_DURABILITY = {"everysec": "everysec", "always": "always", "none": "no"}
+
+_running = []
+
+
+def _end_everything():
+    for server in list(_running):
+        server.kill()
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+atexit.register(_end_everything)
+for _signal in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_signal, lambda number, _frame: sys.exit(128 + number))
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.01)
+    return value
+
+
+class ReplyError(Exception):
+    """An error reply."""
+
+
+def command(port, *words, timeout=600):
+    """Sends one command on a connection of its own and returns the reply (RESP2)."""
+    with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        encoded = [str(word).encode() for word in words]
+        connection.sendall(b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in encoded))
+        with connection.makefile("rb") as stream:
+            return _reply(stream)
+
+
+def _reply(stream):
+    line = stream.readline()
+    if not line.endswith(b"\r\n"):
+        raise ConnectionError("the server closed the connection")
+    kind, text = line[:1], line[1:-2]
+    if kind == b"-":
+        raise ReplyError(text.decode(errors="replace"))
+    if kind == b":":
+        return int(text)
+    if kind == b"$":
+        return None if int(text) < 0 else stream.read(int(text) + 2)[:-2]
+    if kind == b"*":
+        return None if int(text) < 0 else [_reply(stream) for _ in range(int(text))]
+    return text
+
+
+class Server:
+    """A running server. `label` names it in results; `binary` and `arguments` start it, with --port and --dir added."""
+
+    def __init__(self, label, binary, arguments, *, directory=None, cgroup=None):
+        self.label = label
+        self.binary, self.arguments = str(binary), [str(a) for a in arguments]
+        self.directory = pathlib.Path(directory or SCRATCH / f"{label.replace(' ', '-')}-{free_port()}")
+        self.cgroup = cgroup
+        self.start()
+
+    def start(self, timeout_s=600):
+        """Starts it, on the directory it had before if it ran before; returns the seconds until it answered PING."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        line = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
+        with open(self.directory / "server.log", "ab") as log:
+            began = time.monotonic()
+            self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=_die_with_parent)
+        _running.append(self)
+        if self.cgroup:
+            self.cgroup.add(self.pid)
+        wait_until(self._answers, timeout_s, f"{self.label} answers PING")
+        return time.monotonic() - began
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            log = (self.directory / "server.log").read_text(errors="replace")
+            raise RuntimeError(f"{self.label} ended with status {self.process.returncode}:\n{log[-2000:]}")
+        try:
+            return self.command("PING") == b"PONG"
+        except (OSError, ReplyError):  # not listening yet, or loading its data
+            return False
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def command(self, *words):
+        return command(self.port, *words)
+
+    def knows(self, *words):
+        """Whether the command exists here."""
+        try:
+            self.command(*words)
+        except ReplyError as error:
+            return "unknown command" not in str(error)
+        return True
+
+    def info(self, field):
+        for line in self.command("INFO").decode().splitlines():
+            if line.startswith(field + ":"):
+                return line.partition(":")[2]
+        return "?"
+
+    def cpu_s(self):
+        """CPU seconds used so far, children that it has waited for (Redis' AOF rewrites) included."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / TICKS
+
+    def memory(self):
+        """RSS and RssAnon in bytes."""
+        status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        return tuple(int(status[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon"))
+
+    def written_bytes(self):
+        """Bytes handed to the disk so far (children that ended are counted by the kernel, running ones are not)."""
+        fields = dict(line.split(": ") for line in pathlib.Path(f"/proc/{self.pid}/io").read_text().splitlines())
+        return int(fields["write_bytes"])
+
+    def disk_bytes(self):
+        """Blocks its directory occupies."""
+        return sum(f.stat().st_blocks * 512 for f in self.directory.rglob("*") if f.is_file())
+
+    def stop(self):
+        """A clean shutdown; keeps the directory."""
+        self._end(signal.SIGTERM)
+
+    def kill(self):
+        self._end(signal.SIGKILL)
+
+    def _end(self, how):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=600)
+        if self in _running:
+            _running.remove(self)
+
+    def discard(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def redis(durability, *arguments, **options):
+    return Server("redis", "redis-server", REDIS_DURABILITY[durability] + list(arguments), **options)
+
+
+def capstan(durability, *arguments, label="capstan", **options):
+    return Server(label, CAPSTAN, ["--appendfsync", CAPSTAN_DURABILITY[durability], *arguments], **options)
+
+
+def load(server, keys, value_bytes, *, clients=50, pipeline=16):
+    """SETs key:000000000000 … once each."""
+    run([CAPSTAN_BENCH, "--port", server.port, "--load", "--keys", keys, "--value-size", value_bytes, "--clients", clients,
+         "--pipeline", pipeline])
+
+
+def run(line):
+    done = subprocess.run([str(word) for word in line], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, line))} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def machine():
+    """One line about where this ran, for the head of a result."""
+    model = next((line.partition(": ")[2] for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    return f"{os.cpu_count()} cores ({model.strip()}), {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') >> 30} GiB"
