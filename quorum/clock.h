@@ -1,5 +1,5 @@
-// Dots and vector clocks (model, "Words"; the node-wide dotted clock of DottedDB, SRDS 2017, generalised to several logs
-// of one shard). Pure values; no thread, no I/O.
+// Dots and vector clocks (model, "Words"; the node-wide dotted clock of DottedDB, SRDS 2017, generalised to several
+// logs of one shard). Pure values; no thread, no I/O.
 #pragma once
 
 #include <absl/container/inlined_vector.h>
@@ -20,8 +20,8 @@ struct Dot {
   auto operator<=>(const Dot&) const = default;
 };
 
-// log → number, meaning "everything up to there". Sorted by log; entries of number 0 are never kept, so equal clocks are
-// equal bytes. Most clocks have one to four entries: they need no allocation.
+// log → number, meaning "everything up to there". Sorted by log; entries of number 0 are never kept, so equal clocks
+// are equal bytes. Most clocks have one to four entries: they need no allocation.
 class Clock {
  public:
   Clock() = default;
@@ -53,6 +53,8 @@ class Clock {
   void encode(Encoder& out) const;
   // Malformed input (unsorted, zero numbers) fails the decoder.
   static Clock decode(Decoder& in);
+  // The same into a clock that is reused, so that it allocates nothing.
+  void decode_from(Decoder& in);
 
  private:
   absl::InlinedVector<Dot, 2> entries_;

@@ -1,13 +1,17 @@
-// Builds a record's net effect while commands are evaluated one after the other (model: "at most one clear per database,
-// then at most one remove(key) per key, then at most one mutation per element"). Reused from command to command: after
-// the first ones it allocates nothing for a command that touches few keys.
+// Builds a record's net effect while commands are evaluated one after the other (model: "at most one clear per
+// database, then at most one remove(key) per key, then at most one mutation per element"). Reused from command to
+// command: after the first ones it allocates nothing for a command that touches few keys.
 //
-// Views (keys, ids, values) must stay valid until the record is encoded and joined; what only lives shorter goes through
-// keep(), which copies it into the builder's arena.
+// Views (keys, ids, values) must stay valid until the record is encoded and joined; what only lives shorter goes
+// through keep(), which copies it into the builder's arena.
 #pragma once
+
+#include <absl/container/flat_hash_map.h>
 
 #include <deque>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "quorum/record.h"
 
@@ -19,9 +23,12 @@ class Effects {
   void remove(Database database, std::string_view key);
   // Later effects on the same element replace or extend earlier ones: put after anything is that put; an amend of what
   // this record put itself changes the put's value; add after add sums; splice after splice stays one splice where both
-  // touch or overlap, else the caller must put (may_splice tells). Remove of an element that this record put: a remove.
+  // touch or overlap. Remove of an element that this record put: a remove. Precondition: an amend passes may_amend().
   void element(Database database, std::string_view key, const ElementEffect& effect);
-  // What this record does to that element so far; nullptr if nothing.
+  // Whether element() can take this add or splice besides what the record does to that element so far (a splice and an
+  // add, or two splices with a gap between them, are no single mutation); else the caller puts the whole value.
+  bool may_amend(Database database, std::string_view key, const ElementEffect& amend) const;
+  // What this record does to that element so far; nullptr if nothing. Valid until the next change.
   const ElementEffect* find(Database database, std::string_view key, ElementKind kind, std::string_view id) const;
   // What it does to that key so far (removal and elements); nullptr if nothing but perhaps a clear of its database.
   const KeyEffect* find(Database database, std::string_view key) const;
@@ -33,12 +40,28 @@ class Effects {
   bool empty() const { return !record_.has_effect(); }
   // The record under construction: the effects are in normal form; dot, hlc and context are the caller's to set.
   Record& record() { return record_; }
+  const Record& record() const { return record_; }
   void reset();
 
  private:
+  // Up to here, looking through all is faster than an index; beyond, the maps hold every key, and every element of a
+  // key that has more.
+  static constexpr size_t kScanned = 16;
+
   KeyEffect& key(Database database, std::string_view key);
+  ptrdiff_t key_index(Database database, std::string_view key) const;
+  ptrdiff_t element_index(size_t key, ElementKind kind, std::string_view id) const;
+  void index_key(size_t key);
+  void index_elements(size_t key);
+  void drop_elements(size_t key);
+  void extend(ElementEffect& earlier, const ElementEffect& effect);
+  std::string& own_copy(std::string_view value);
+
   Record record_;
-  std::deque<std::string> arena_;
+  absl::flat_hash_map<std::pair<Database, std::string_view>, size_t> keys_;
+  absl::flat_hash_map<std::tuple<size_t, ElementKind, std::string_view>, size_t> elements_;
+  std::deque<std::string> arena_;  // the first arena_used_ are in use; the others keep their memory
+  size_t arena_used_ = 0;
 };
 
 }  // namespace capstan

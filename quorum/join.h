@@ -1,6 +1,6 @@
 // The join of one element (model, "Join", rules 2–4): the only way state changes. Pure functions over Versions; the
-// caller decides which element, in which order (rule 1), and stores the outcome. Commutative, associative and idempotent
-// over every delivery that rule 1 admits.
+// caller decides which element, in which order (rule 1), and stores the outcome. Commutative, associative and
+// idempotent over every delivery that rule 1 admits.
 #pragma once
 
 #include "quorum/record.h"
@@ -25,8 +25,8 @@ bool join_element(Versions& versions, const ElementEffect& effect, const RecordH
 bool join_removal(Versions& versions, const Clock& context);
 
 // The join of two replicas' versions of one element under their clocks, for the *answer* to a read of R replicas; never
-// stored. A version in only one is kept exactly when the other's clock does not cover its dot; of one log's contribution
-// the later is kept.
+// stored. A version in only one is kept exactly when the other's clock does not cover its dot; of one log's
+// contribution the later is kept.
 Versions join_answers(const Versions& a, const Clock& a_clock, const Versions& b, const Clock& b_clock);
 
 // splice: value with bytes written at offset, padded with zero bytes up to there.

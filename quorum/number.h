@@ -1,4 +1,5 @@
-// What an increment adds: an integer, or a float as Redis' *FLOAT commands have it (long double, 17 significant digits).
+// What an increment adds: an integer, or a float as Redis' *FLOAT commands have it (long double). A float may be
+// infinite (a score can be), but is never NaN: where a sum would be (inf − inf), it is 0, as in Redis' ZUNIONSTORE.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +21,17 @@ class Number {
   int64_t as_integer() const { return integer_; }
   long double as_real() const { return real_ ? float_ : static_cast<long double>(integer_); }
 
-  // The number that a value is, read as strictly as Redis reads it for INCRBY (integers), else for INCRBYFLOAT.
+  // The number that a value is: an integer if INCRBY would accept it, else a float if INCRBYFLOAT would.
   static std::optional<Number> parse(std::string_view text);
-  // As Redis prints it: an integer in decimal; a float with at most 17 significant digits and no trailing zeros.
+  // As Redis prints it: an integer in decimal; a float as INCRBYFLOAT does (base/number_text.h).
   void append_to(std::string& out) const;
 
   // Integers saturate at the bounds of int64; an integer plus a float is a float.
   friend Number operator+(const Number& a, const Number& b);
   friend bool operator==(const Number& a, const Number& b);
 
-  // Portable between machines: a float travels as decimal digits that round-trip.
+  // Exact and portable: a float travels as mantissa × 2^exponent. (Where long double has more than 64 bits of mantissa,
+  // it is rounded to 64.)
   void encode(Encoder& out) const;
   static Number decode(Decoder& in);
 

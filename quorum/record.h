@@ -34,6 +34,10 @@ enum class ElementKind : uint8_t {
 };
 inline constexpr unsigned kElementKinds = 7;
 inline constexpr int64_t kNeverExpires = -1;
+// Strings and times are one element each, which needs no id.
+constexpr bool has_id(ElementKind kind) { return kind != ElementKind::kString && kind != ElementKind::kTtl; }
+// No value grows beyond it, as no string of Redis does; a splice that would is malformed.
+inline constexpr uint64_t kMaxValueBytes = uint64_t{512} << 20;
 
 // A mutation of one element: put, remove or amend (which is add or splice).
 struct ElementEffect {
@@ -49,13 +53,14 @@ struct ElementEffect {
   // put: the stamp of the version that it repeats (a TTL put again with its key, model "Expiry"); else the record's.
   std::optional<Hlc> stamp;
   // put: removes exactly these dots instead of what the context covers (RESOLVE). Empty with has_over is legal.
+  // Ascending, each once.
   bool has_over = false;
   absl::InlinedVector<Dot, 1> over;
   // add, splice: the dot of the version that is changed.
   Dot anchor;
   // add: what is added. From R the value changes in place, from a writer its log's contribution grows.
   Number addend;
-  // splice: byte offset. Only in R.
+  // splice: byte offset. Only strings, only in R; offset + size ≤ kMaxValueBytes.
   uint64_t offset = 0;
 };
 
@@ -64,7 +69,7 @@ struct KeyEffect {
   Database database = 0;
   bool remove = false;
   std::string_view key;
-  absl::InlinedVector<ElementEffect, 1> elements;
+  absl::InlinedVector<ElementEffect, 2> elements;  // room for a SET with a TTL
 };
 
 struct Record {
@@ -79,7 +84,8 @@ struct Record {
   bool has_effect() const { return !clears.empty() || !keys.empty(); }
 };
 
-// Encodes all but the log, which whoever stores or sends the record names once for many. A context that covers exactly
+// Encodes all but the log, which whoever stores or sends the record names once for many (grammar: lmdb-store/FORMAT.md,
+// "Records and versions"). A context that covers exactly
 // the own log up to number − 1 costs one byte. Canonical: equal records, equal bytes.
 void encode_record(const Record& record, Encoder& out);
 // Views in the result point into the decoder's input. Malformed input: kCorrupt.

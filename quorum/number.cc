@@ -1,0 +1,114 @@
+#include "quorum/number.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+#include "base/number_text.h"
+
+namespace capstan {
+
+namespace {
+
+enum Tag : uint8_t { kInteger, kPositive, kNegative, kPositiveInfinity, kNegativeInfinity };
+
+// Beyond any exponent of an odd 64-bit mantissa: keeps ldexpl's argument in range.
+constexpr int64_t kExponentLimit = 1 << 20;
+
+}  // namespace
+
+Number Number::integer(int64_t value) {
+  Number number;
+  number.integer_ = value;
+  return number;
+}
+
+Number Number::real(long double value) {
+  CHECK(!std::isnan(value));
+  Number number;
+  number.real_ = true;
+  number.float_ = value;
+  return number;
+}
+
+std::optional<Number> Number::parse(std::string_view text) {
+  if (const auto value = parse_integer(text)) return integer(*value);
+  if (const auto value = parse_long_double(text)) return real(*value);
+  return std::nullopt;
+}
+
+void Number::append_to(std::string& out) const {
+  if (real_) {
+    append_long_double(out, float_);
+  } else {
+    append_integer(out, integer_);
+  }
+}
+
+Number operator+(const Number& a, const Number& b) {
+  if (a.real_ || b.real_) {
+    const long double sum = a.as_real() + b.as_real();
+    return Number::real(std::isnan(sum) ? 0 : sum);
+  }
+  int64_t sum;
+  if (__builtin_add_overflow(a.integer_, b.integer_, &sum)) {
+    sum = b.integer_ > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
+  }
+  return Number::integer(sum);
+}
+
+bool operator==(const Number& a, const Number& b) {
+  if (a.real_ != b.real_) return false;
+  return a.real_ ? a.float_ == b.float_ && std::signbit(a.float_) == std::signbit(b.float_) : a.integer_ == b.integer_;
+}
+
+void Number::encode(Encoder& out) const {
+  if (!real_) {
+    out.u8(kInteger);
+    out.signed_varint(integer_);
+    return;
+  }
+  const bool negative = std::signbit(float_);
+  if (std::isinf(float_)) {
+    out.u8(negative ? kNegativeInfinity : kPositiveInfinity);
+    return;
+  }
+  int exponent;
+  const long double fraction = std::frexp(std::fabs(float_), &exponent);
+  auto mantissa = static_cast<uint64_t>(std::ldexp(fraction, 64));
+  const int zeros = mantissa == 0 ? 0 : std::countr_zero(mantissa);
+  mantissa >>= zeros;
+  out.u8(negative ? kNegative : kPositive);
+  out.varint(mantissa);
+  out.signed_varint(mantissa == 0 ? 0 : exponent - 64 + zeros);
+}
+
+Number Number::decode(Decoder& in) {
+  const uint8_t tag = in.u8();
+  constexpr long double kInfinity = std::numeric_limits<long double>::infinity();
+  switch (tag) {
+    case kInteger:
+      return integer(in.signed_varint());
+    case kPositiveInfinity:
+      return real(kInfinity);
+    case kNegativeInfinity:
+      return real(-kInfinity);
+    case kPositive:
+    case kNegative:
+      break;
+    default:
+      in.fail();
+      return {};
+  }
+  const uint64_t mantissa = in.varint();
+  const int64_t exponent = in.signed_varint();
+  if (exponent > kExponentLimit || exponent < -kExponentLimit) {
+    in.fail();
+    return {};
+  }
+  const long double value = std::ldexp(static_cast<long double>(mantissa), static_cast<int>(exponent));
+  return real(tag == kNegative ? -value : value);
+}
+
+}  // namespace capstan
