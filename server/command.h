@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/ids.h"
@@ -23,6 +24,17 @@ enum class Scope : uint8_t {
   kShard,       // on the worker of its keys' shard; all keys in one shard, else CROSSSLOT
   kSplit,       // like kShard, but keys may lie in several shards: the router splits it and joins the replies
   kEveryShard,  // on every shard (DBSIZE, FLUSHALL, SCAN, …): the router asks all and joins the replies
+};
+
+// How the router joins the replies of a command that ran on several shards (scopes kSplit and kEveryShard).
+enum class Join : uint8_t {
+  kNone,
+  kSum,     // integers: their sum
+  kOk,      // +OK from all
+  kArray,   // kSplit: one element per key; put back into the keys' order
+  kConcat,  // kEveryShard: arrays, one behind the other
+  kPick,    // kEveryShard: one of the replies that are not null, weighted by the shards' key counts (RANDOMKEY)
+  kCursor,  // kEveryShard: args[1] is a cursor; runs on one shard after the other (SCAN)
 };
 
 // Redis' command flags (COMMAND INFO), plus ours at the end.
@@ -112,10 +124,19 @@ struct CommandSpec {
   // | alternatives, … repetition. E.g. "<key:key> <value:string> [NX|XX] [GET] [EX <seconds:integer>|KEEPTTL]".
   std::string_view syntax;
   std::span<const CommandSpec> subcommands = {};
+  Join join = Join::kNone;
 };
 
-// The whole table, sorted by name; built once from the families.
+// The whole table, sorted by name; built once from the families. It holds copies of their rows: what it returns, and
+// the subcommands in it, are one object per command for the life of the process.
 std::span<const CommandSpec* const> all_commands();
+// Commands and subcommands are numbered from 0, below command_count(), for tables of counters. Precondition: spec is
+// the table's own.
+size_t command_number(const CommandSpec& spec);
+size_t command_count();
+const CommandSpec& command_by_number(size_t number);
+// As Redis names it in INFO and errors: "get", "client|list".
+std::string command_full_name(const CommandSpec& spec);
 // By name in any case; nullptr if unknown.
 const CommandSpec* find_command(std::string_view name);
 const CommandSpec* find_subcommand(const CommandSpec& container, std::string_view name);
@@ -129,8 +150,10 @@ std::span<const CommandSpec> connection_commands();
 std::span<const CommandSpec> server_commands();
 std::span<const CommandSpec> consistency_commands();
 
-// Writes -ERR wrong number of arguments for '<name>' command, and the like; each returns Outcome::kDone.
+// Each writes the error and returns Outcome::kDone. The message begins with its code ("ERR …").
 Outcome reply_error(Call& call, std::string_view message);
+// -ERR wrong number of arguments for '<full name>' command
+Outcome reply_wrong_arity(Call& call, const CommandSpec& spec);
 Outcome reply_wrong_type(Call& call);
 Outcome reply_syntax_error(Call& call);
 Outcome reply_not_integer(Call& call);

@@ -17,11 +17,9 @@
 #include "lmdb-store/keyspace.h"
 #include "lmdb-store/read_pool.h"
 #include "server/command.h"
+#include "server/level.h"
 
 namespace capstan {
-
-// CONSISTENCY's levels; on one node every level is satisfied at once.
-enum class Level : uint8_t { kStrong, kEventual, kLocal };
 
 class Shard {
  public:
@@ -36,8 +34,8 @@ class Shard {
     lmdb_store::Completions& completions;  // drained by the worker
   };
 
-  // Opens or creates the shard's environment under directory. Journal entries are then fed by replay(), in order, before
-  // the first command.
+  // Opens or creates the shard's environment under directory. Journal entries are then fed by replay(), in order,
+  // before the first command.
   static Result<std::unique_ptr<Shard>> open(ShardId id, const std::string& directory, Services services,
                                              const Options& options);
   ~Shard();
