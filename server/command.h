@@ -96,6 +96,9 @@ struct Call {
   Session* session = nullptr;
   Node* node = nullptr;
   resp::Writer* writer = nullptr;
+  // proto-max-bulk-len: no command makes a longer string.
+  uint64_t max_string_bytes = uint64_t{64} << 20;
+  // nullptr: the command must finish in this turn (it is part of a transaction).
   std::unique_ptr<CommandState>* state = nullptr;
 
   resp::Writer& reply() { return *writer; }
@@ -115,6 +118,7 @@ struct CommandSpec {
   // Redis' ACL categories besides those that follow from the flags, space separated: "string", "keyspace dangerous".
   std::string_view categories;
   // How the keys are used, as COMMAND INFO's key specifications say it: "RO ACCESS", "OW UPDATE", "RW ACCESS UPDATE", …
+  // Several specifications, separated by "; ", name one key each from keys.first on, and the last one all the rest.
   std::string_view key_use;
   std::string_view group;       // string, generic, transactions, connection, server, …
   std::string_view since;       // Redis version that brought it, or "capstan"
@@ -125,6 +129,8 @@ struct CommandSpec {
   std::string_view syntax;
   std::span<const CommandSpec> subcommands = {};
   Join join = Join::kNone;
+  // Redis' command tips, space separated: "nondeterministic_output request_policy:all_shards".
+  std::string_view tips = {};
 };
 
 // The whole table, sorted by name; built once from the families. It holds copies of their rows: what it returns, and

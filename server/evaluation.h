@@ -36,6 +36,12 @@ enum class Lookup {
   kNotResident,  // part of it is on disk only: the command returns Outcome::kFetch and is run again when it is there
 };
 
+// A key that a scan met.
+struct Scanned {
+  std::string_view key;
+  ElementKind kind = ElementKind::kString;
+};
+
 struct StringRead {
   Lookup lookup = Lookup::kMissing;
   std::string_view value;  // empty unless found
@@ -49,7 +55,14 @@ class Evaluation {
   // clock and the record's stamp. head: dot, stamp and context that the record will have if it has an effect.
   void begin(bool strong, int64_t now_ms, const RecordHead& head);
 
+  // The time of the record, with which TTLs are compared and from which relative ones count. An expiry at or before it
+  // must not be set: it would lie before the version's own stamp and not count (model, "Expiry"); remove the key instead.
+  int64_t now_ms() const { return now_ms_; }
+
   // --- any key
+  // False: the key's row is not in memory, return kFetch. Only for keys that the command's KeyPositions do not name (in
+  // another database); the rows of the others are there.
+  bool resident(const KeyRef& key);
   bool exists(const KeyRef& key) { return kind(key).has_value(); }
   // The visible type; nullopt if there is no such key.
   std::optional<ElementKind> kind(const KeyRef& key);
@@ -73,6 +86,17 @@ class Evaluation {
   Lookup copy(const KeyRef& from, const KeyRef& to);
   // Removes every key of the database.
   void clear(Database database);
+
+  // --- the keyspace
+  // Keys of the database; those that have expired count until they are removed.
+  uint64_t count(Database database);
+  // Appends the live keys from `cursor` on, in the key order: at least `count` positions are looked at if there are so
+  // many. `cursor` (53 bits: slot, then 39 bits of hash) moves to where to go on; 0 is both the start and the end. A key
+  // that is there from the first call to the last is met exactly once. Views are valid until the next call of this
+  // object. kFound, or kNotResident: nothing appended.
+  Lookup scan(Database database, uint64_t& cursor, size_t count, std::vector<Scanned>& out);
+  // A live key drawn at random; kMissing if there is none. The view is valid until the next call of this object.
+  Lookup random_key(Database database, std::string_view& key);
 
   // --- strings
   // The whole value.
