@@ -23,7 +23,8 @@ def main():
                 continue
             print("\n== " + case.name)
             server.call("FLUSHALL")
-            side = Side(server, options.protocol, time_values())
+            case.values = time_values()
+            side = Side(server, options.protocol, case)
             for step in case.steps:
                 print("%-60s %s" % (step.text, display(side.reply(step))))
             side.close()

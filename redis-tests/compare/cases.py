@@ -39,6 +39,7 @@ class Case:
     needs: list = field(default_factory=list)
     protocols: tuple = (2, 3)
     steps: list = field(default_factory=list)
+    values: dict = field(default_factory=dict)  # the times that $now and $nowms stand for in this run
 
     @property
     def name(self):

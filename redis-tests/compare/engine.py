@@ -6,9 +6,10 @@ Steps of the driver's own (`!name …`):
     !closed              the server has closed the connection
     !gone KEY            waits until KEY has expired
     !scan [words…]       SCAN words… from cursor 0 to its end; the sets of keys are compared
-    !client N            waits until connection N is closed by the server
     !read                compares one more reply (a push, or the reply of a command sent with !send)
     !send COMMAND …      sends a command and does not wait for its reply
+    !until N COMMAND …   repeats a command until it answers the integer N
+    !settled             waits until no background save is under way
     !silent              nothing has arrived that was not asked for
 """
 
@@ -16,24 +17,29 @@ import fnmatch
 
 from compare.cases import substitute, time_values
 from compare.normalise import equal
-from harness import ServerFailed, wait_for
-from resp import Closed, Reply, show
+from harness import ServerFailed, info, wait_for
+from resp import Closed, Malformed, Reply, show
 
+REPLY_DEADLINE_S = 8.0
 CLOSED = Reply("closed", None, b"(closed)")
 
 
 class Side:
     """One of the two servers during a case."""
 
-    def __init__(self, server, protocol, values):
+    def __init__(self, server, protocol, case):
         self.server = server
         self.protocol = protocol
-        self.values = dict(values, port=str(server.port).encode())
+        self.wanted = {word for step in case.steps for word in step.words}
+        self.values = dict(case.values, port=str(server.port).encode())
         self.connections = {}
 
     def connection(self, number):
         if number not in self.connections:
-            self.connections[number] = self.server.connect(self.protocol, timeout=15.0)
+            connection = self.server.connect(self.protocol, timeout=REPLY_DEADLINE_S)
+            self.connections[number] = connection
+            if b"$id%d" % number in self.wanted:
+                self.values["id%d" % number] = str(connection.call("CLIENT", "ID").value).encode()
         return self.connections[number]
 
     def close(self):
@@ -45,9 +51,7 @@ class Side:
 
     def word(self, word):
         if word.startswith(b"$id") and word[3:].isdigit():
-            number = int(word[3:])
-            if "id%d" % number not in self.values:
-                self.values["id%d" % number] = str(self.connection(number).call("CLIENT", "ID").value).encode()
+            self.connection(int(word[3:]))
         if word.startswith(b"$addr") and word[5:].isdigit():
             return self.connection(int(word[5:])).address.encode()
         return substitute(word, self.values)
@@ -84,8 +88,15 @@ class Side:
     def do_closed(self, connection):
         return CLOSED if connection.is_closed() else Reply("open", None, b"(open)")
 
-    def do_client(self, connection, number):
-        return self.do_closed(self.connection(int(number)))
+    def do_until(self, connection, number, *words):
+        wait_for(lambda: connection.call(*words).value == int(number), "%r answers %r" % (words, number))
+        return Reply("+", b"reached", b"reached")
+
+    def do_settled(self, connection):
+        wait_for(
+            lambda: info(connection, "persistence").get("rdb_bgsave_in_progress", "0") == "0", "BGSAVE comes to its end"
+        )
+        return Reply("+", b"settled", b"settled")
 
     def do_silent(self, connection):
         try:
@@ -133,14 +144,24 @@ class Comparison:
                 return True
         return False
 
+    def make_clean(self, server):
+        """Empties the server; starts it anew where a case before has left it stopped, locked or paused."""
+        try:
+            if server.is_running() and not server.call("FLUSHALL").is_error:
+                return
+        except (OSError, Closed):
+            pass
+        if server.is_running():
+            server.kill()
+        server.start()
+        server.call("FLUSHALL")
+
     def run(self, case, protocol):
         """A list of mismatches, as text."""
         for server in (self.server, self.reference):
-            if not server.is_running():
-                server.start()
-            server.call("FLUSHALL")
-        values = time_values()
-        sides = [Side(self.server, protocol, values), Side(self.reference, protocol, values)]
+            self.make_clean(server)
+        case.values = time_values()
+        sides = [Side(self.server, protocol, case), Side(self.reference, protocol, case)]
         mismatches = []
         try:
             for step in case.steps:
@@ -152,7 +173,7 @@ class Comparison:
                     "RESP%d %s.cases:%d %s\n    got      %s\n    expected %s"
                     % (protocol, case.file, step.line, step.text, display(ours), display(reference))
                 )
-        except (TimeoutError, ServerFailed, AssertionError) as failure:
+        except (TimeoutError, ServerFailed, AssertionError, OSError, Malformed) as failure:
             mismatches.append("RESP%d %s.cases:%d %s\n    %s" % (protocol, case.file, step.line, step.text, failure))
         finally:
             for side in sides:

@@ -7,7 +7,9 @@
 @type        only the type of the reply is compared
 @shape       the types, recursively, and the number of elements
 @digits      every run of digits in a string counts as one
-@lengthy     a bulk string's length and content do not count, but that there is one, not empty
+@client      lines of CLIENT LIST: what is measured or numbered does not count, fields and states do
+@slowlog     entries of SLOWLOG GET: numbers, times and addresses do not count
+@latency     LATENCY HISTOGRAM: the buckets do not count
 """
 
 import re
@@ -59,8 +61,40 @@ def digits(reply):
     return reply
 
 
-def lengthy(reply):
-    return Reply(reply.kind, bool(reply.value))
+MEASURED = (
+    "id addr laddr fd age idle qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem events".split()
+)
+
+
+def client(reply):
+    if isinstance(reply.value, list):
+        return Reply(reply.kind, [client(item) for item in reply.value])
+    if not isinstance(reply.value, bytes):
+        return reply
+    text = reply.value.decode()
+    for field in MEASURED:
+        text = re.sub(r"\b(?<!-)%s=\S*" % field, field + "=…", text)
+    return Reply(reply.kind, text.encode())
+
+
+def slowlog(reply):
+    if not isinstance(reply.value, list):
+        return reply
+    entries = []
+    for entry in reply.value:
+        number, stamp, duration, words, address, name = entry.value
+        entries.append(Reply(entry.kind, [shape(number), shape(stamp), shape(duration), words, shape(address), name]))
+    return Reply(reply.kind, entries)
+
+
+def latency(reply):
+    """name → { calls, histogram_usec → { bucket → calls } }, the outer order as well as the buckets left out."""
+    if not isinstance(reply.value, list):
+        return reply
+    commands = []
+    for item in pairs(reply).value:
+        commands.append(Reply(item.kind, item.value[:3]) if isinstance(item.value, list) else item)
+    return Reply(reply.kind, commands)
 
 
 FUNCTIONS = {
@@ -70,7 +104,9 @@ FUNCTIONS = {
     "type": type_only,
     "shape": shape,
     "digits": digits,
-    "lengthy": lengthy,
+    "client": client,
+    "slowlog": slowlog,
+    "latency": latency,
 }
 
 
