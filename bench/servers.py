@@ -28,11 +28,14 @@ REDIS_DURABILITY = {
 CAPSTAN_DURABILITY = {"everysec": "everysec", "always": "always", "none": "no"}
 
 _running = []
+_cgroups = []
 
 
 def _end_everything():
     for server in list(_running):
         server.kill()
+    for cgroup in list(_cgroups):
+        cgroup.remove()
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
@@ -41,8 +44,13 @@ for _signal in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, lambda number, _frame: sys.exit(128 + number))
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+_libc = ctypes.CDLL(None)
+
+
+def _prepare_child(cgroup):
+    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it dies with this script, even if that is killed
+    if cgroup:
+        (cgroup.path / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def free_port():
@@ -58,6 +66,34 @@ def wait_until(condition, seconds, what):
             raise TimeoutError(f"{what}: not within {seconds} s")
         time.sleep(0.01)
     return value
+
+
+class Cgroup:
+    """A bound for the memory of the servers that are started in it, their page cache included (cgroup v2 or v1)."""
+
+    def __init__(self, limit_bytes):
+        root = pathlib.Path("/sys/fs/cgroup")
+        unified = (root / "cgroup.controllers").exists()
+        self.path = (root if unified else root / "memory") / f"capstan-bench-{os.getpid()}"
+        if unified:
+            (root / "cgroup.subtree_control").write_text("+memory")
+        self.path.mkdir()
+        _cgroups.append(self)
+        (self.path / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(limit_bytes))
+
+    def remove(self):
+        _cgroups.remove(self)
+        wait_until(lambda: not (self.path / "cgroup.procs").read_text(), 10, "the cgroup is empty")
+        self.path.rmdir()
+
+
+def limited_to(limit_bytes):
+    """A Cgroup, or None with a word on stderr where this process may not make one."""
+    try:
+        return Cgroup(limit_bytes)
+    except OSError as error:
+        print(f"no cgroup to limit memory with: {error}", file=sys.stderr)
+        return None
 
 
 class ReplyError(Exception):
@@ -107,10 +143,8 @@ class Server:
         with open(self.directory / "server.log", "ab") as log:
             began = time.monotonic()
             self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=_die_with_parent)
+                                            preexec_fn=lambda: _prepare_child(self.cgroup))
         _running.append(self)
-        if self.cgroup:
-            self.cgroup.add(self.pid)
         wait_until(self._answers, timeout_s, f"{self.label} answers PING")
         return time.monotonic() - began
 
