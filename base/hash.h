@@ -15,6 +15,8 @@ struct Hash128 {
   bool operator==(const Hash128&) const = default;
 };
 Hash128 hash128(std::string_view bytes);
+// Keyed: without the secret (random bytes, at least 136) nobody can look for collisions.
+Hash128 hash128(std::string_view bytes, std::string_view secret);
 
 // Mixes two words into one (a folded 64×64 multiplication); for combining hashes, not for bytes from outside.
 inline uint64_t mix64(uint64_t a, uint64_t b) {
