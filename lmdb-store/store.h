@@ -2,12 +2,15 @@
 // committed state. lmdb_environment.h implements it on disk, memory_store.h in memory for tests and simulation; both
 // pass the same tests (store_test.cc).
 //
-// Threads: one writer at a time (the flush thread; a second write() while a batch lives is a CHECK), any number of
-// concurrent readers. A ReadView belongs to one thread while it is used. Keep views short: a long one keeps old pages
-// from being reused.
+// Threads: one writer at a time (the flush thread; a second write() while a batch lives is a CHECK; a batch lives and
+// ends on the thread that began it), any number of concurrent readers. A ReadView belongs to one thread while it is
+// used, and a thread that holds one asks for no other of the same store: growing waits for the open views to end and
+// keeps new ones waiting meanwhile. Keep views short for the same reason, and because a long one keeps old pages from
+// being reused.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -29,6 +32,8 @@ inline constexpr unsigned kTables = 5;
 // LMDB's limit for keys; longer ids are shortened by row_key.h.
 inline constexpr size_t kMaxKeyBytes = 511;
 
+// Ends before its view. After a step that gave false, and in a WriteBatch after each change, it stands nowhere: the
+// next call must be seek() or last().
 class Cursor {
  public:
   virtual ~Cursor() = default;
@@ -51,11 +56,22 @@ class ReadView {
   virtual std::unique_ptr<Cursor> cursor(Table table) = 0;
 };
 
-// A transaction. Dropped without commit(), it leaves nothing behind.
+// A transaction. Dropped without commit(), it leaves nothing behind. Changes in key order are the cheapest, and a get()
+// of a key just before its put() saves the put() the search.
 class WriteBatch : public ReadView {
  public:
-  // Errors: kFull (disk or map), kIo. After an error only destruction is allowed.
-  [[nodiscard]] virtual Result<> put(Table table, std::string_view key, std::string_view value) = 0;
+  // Sets the value of `key` (1 to kMaxKeyBytes bytes) to `size` bytes that the caller writes where the result points,
+  // all of them and before its next call on this batch.
+  // Errors: kFull (the disk, or the map: Store::needs_growth()), kIo, kCorrupt. After an error only destruction is
+  // allowed.
+  [[nodiscard]] virtual Result<char*> reserve(Table table, std::string_view key, size_t size) = 0;
+  // `value` must not point into this batch.
+  [[nodiscard]] Result<> put(Table table, std::string_view key, std::string_view value) {
+    Result<char*> room = reserve(table, key, value.size());
+    if (!room) return room.error();
+    if (!value.empty()) std::memcpy(*room, value.data(), value.size());
+    return {};
+  }
   // No error if it is not there.
   [[nodiscard]] virtual Result<> erase(Table table, std::string_view key) = 0;
   // Estimate of the pages this batch has copied so far; each costs 4 KiB of memory until commit.
@@ -68,7 +84,12 @@ class Store {
  public:
   virtual ~Store() = default;
   virtual Result<std::unique_ptr<ReadView>> read() = 0;
-  virtual Result<std::unique_ptr<WriteBatch>> write() = 0;
+  // `expected_bytes`: about how many bytes of keys and values the batch will put; room for them is made beforehand.
+  // After a batch failed with kIo or kCorrupt every later write() does too: what is on disk is no longer known, so the
+  // node must stop.
+  virtual Result<std::unique_ptr<WriteBatch>> write(uint64_t expected_bytes = 0) = 0;
+  // After kFull: it was the map that was full, not the disk. The next write() makes it larger, so do the batch again.
+  virtual bool needs_growth() const = 0;
   // Bytes of the file(s), for deciding whether reads are likely to hit the page cache.
   virtual uint64_t size_bytes() const = 0;
 };
