@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -71,6 +72,7 @@ void Driver::next_batch(Client& client) {
   client.written = 0;
   for (uint32_t i = 0; i < share.count; ++i) writer_.append(share.first + i, client.out);
   client.waiting = share.count;
+  client.busy = true;
   ++busy_;
   client.sent_ns = monotonic_ns();
   flush(client);
@@ -100,38 +102,50 @@ void Driver::receive(Client& client) {
   ssize_t size = recv(client.fd, received_.data(), received_.size(), 0);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size <= 0) return close(client, size == 0 ? "the server closed the connection" : std::strerror(errno));
-  uint32_t replies = client.scanner.feed({received_.data(), static_cast<size_t>(size)});
-  if (client.scanner.malformed() || replies > client.waiting) return close(client, "not the replies asked for");
-  if (replies == 0) return;
-  count(client, replies, monotonic_ns());
-  client.waiting -= replies;
-  if (client.waiting == 0) {
+  std::string_view input(received_.data(), static_cast<size_t>(size));
+  if (!client.received.empty()) input = client.received.append(input);
+  if (!read_replies(client, input)) return close(client, "not the replies asked for");
+  if (client.busy && client.waiting == 0) {
+    client.busy = false;
     --busy_;
     next_batch(client);
   }
 }
 
-void Driver::count(Client& client, uint32_t replies, int64_t now_ns) {
+bool Driver::read_replies(Client& client, std::string_view input) {
+  using Outcome = resp::ReplyParser::Outcome;
+  int64_t now_ns = monotonic_ns();
+  resp::Reply reply;
+  Outcome outcome = Outcome::kIncomplete;
+  while (!input.empty() && (outcome = client.parser.next(input, reply)) == Outcome::kReply) {
+    input.remove_prefix(reply.bytes.size());
+    if (reply.is_push()) continue;
+    if (client.waiting == 0) return false;
+    --client.waiting;
+    count(reply, client.sent_ns, now_ns);
+  }
+  client.received = std::string(input);
+  return input.empty() || outcome == Outcome::kIncomplete;
+}
+
+void Driver::count(const resp::Reply& reply, int64_t sent_ns, int64_t now_ns) {
   auto second = static_cast<size_t>((now_ns - start_ns_) / 1'000'000'000);
   if (second >= seconds_.size()) seconds_.resize(second + 1);
-  seconds_[second].latency.record(now_ns - client.sent_ns, replies);
-  uint64_t errors = client.scanner.errors();
-  if (errors == client.errors) return;
-  if (first_error_.empty()) first_error_ = client.scanner.first_error();
-  seconds_[second].errors += errors - client.errors;
-  client.errors = errors;
+  seconds_[second].latency.record(now_ns - sent_ns);
+  if (!reply.is_error()) return;
+  ++seconds_[second].errors;
+  if (first_error_.empty()) first_error_ = reply.text;
 }
 
 void Driver::close(Client& client, const std::string& why) {
   if (client.fd < 0) return;
   ::close(client.fd);
   client.fd = -1;
-  if (client.waiting > 0) {
-    --busy_;
-    lost_ += client.waiting;
-    client.waiting = 0;
-    if (first_error_.empty()) first_error_ = why;
-  }
+  if (!client.busy) return;
+  client.busy = false;
+  --busy_;
+  lost_ += std::max(client.waiting, 1u);
+  if (first_error_.empty()) first_error_ = why;
 }
 
 }  // namespace capstan::bench

@@ -6,12 +6,13 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "bench/histogram.h"
-#include "bench/reply_scanner.h"
 #include "bench/workload.h"
+#include "resp/reply.h"
 
 namespace capstan::bench {
 
@@ -47,7 +48,7 @@ class Driver {
 
   // After run():
   const std::vector<Second>& seconds() const { return seconds_; }
-  uint64_t lost() const { return lost_; }  // commands without a reply: the connection broke, or patience ran out
+  uint64_t lost() const { return lost_; }  // commands without a reply, at least one per connection that broke
   const std::string& first_error() const { return first_error_; }
 
  private:
@@ -56,19 +57,22 @@ class Driver {
 
   struct Client {
     int fd = -1;
+    bool busy = false;     // from the sending of a batch until its last reply
     uint32_t waiting = 0;  // replies still to come for the batch
     int64_t sent_ns = 0;
     std::string out;  // the batch; [written, size) is still to be sent
     size_t written = 0;
     bool watches_writable = false;
-    uint64_t errors = 0;  // as counted by the scanner when last looked at
-    ReplyScanner scanner;
+    resp::ReplyParser parser;
+    std::string received;  // the beginning of a reply whose end has not come yet
   };
 
   void next_batch(Client& client);
   void flush(Client& client);
   void receive(Client& client);
-  void count(Client& client, uint32_t replies, int64_t now_ns);
+  // What is in `input`, which begins with what the client had received before; false if it is not RESP.
+  bool read_replies(Client& client, std::string_view input);
+  void count(const resp::Reply& reply, int64_t sent_ns, int64_t now_ns);
   void watch_writable(Client& client, bool on);
   void close(Client& client, const std::string& why);
 
@@ -77,7 +81,7 @@ class Driver {
   CommandWriter writer_;
   int epoll_fd_ = -1;
   int64_t start_ns_ = 0;
-  uint32_t busy_ = 0;  // clients with replies still to come
+  uint32_t busy_ = 0;  // how many clients are
   std::vector<Client> clients_;
   std::vector<char> received_;
   std::vector<Second> seconds_;
