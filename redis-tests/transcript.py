@@ -9,6 +9,7 @@ import argparse
 from compare.cases import all_cases, time_values
 from compare.engine import Side, display
 from harness import Server
+from suites.compare import DIRECTIVES
 
 
 def main():
@@ -17,7 +18,7 @@ def main():
     parser.add_argument("--protocol", type=int, default=2)
     parser.add_argument("parts", nargs="*")
     options = parser.parse_args()
-    with Server(options.server, {"enable-debug-command": "yes", "slowlog-log-slower-than": "-1"}) as server:
+    with Server(options.server, DIRECTIVES) as server:
         for case in all_cases():
             if options.parts and not any(part in case.name for part in options.parts):
                 continue
