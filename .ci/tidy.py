@@ -244,7 +244,8 @@ def the_readme_tells_the_truth(tree):
     if readme is None:
         yield "README.md:1: missing"
         return
-    known = set(re.findall(r"^  (\w+) ", tree.files.get("capstan", ""), re.MULTILINE))
+    usage = tree.files.get("capstan", "").partition("usage:")[2].partition("\nEND")[0]
+    known = set(re.findall(r"^  (\w+) ", usage, re.MULTILINE))
     for match in re.finditer(r"\./capstan[ \t]+([a-z][\w-]*)", readme):
         if match.group(1) not in known:
             yield f"README.md:{cpp.line_of(readme, match.start())}: no such command: {match.group()}"
@@ -274,7 +275,7 @@ def formatted(tree):
 
 
 def clang_tidy_is_content(tree):
-    sources = [path for path in tree.cpp() if path.endswith(".cc") and not path.endswith("_fuzz.cc")]
+    sources = [path for path in tree.cpp() if path.endswith(".cc") and not is_test(path)]
     build = ROOT / "build/release"
     if not (build / "compile_commands.json").exists():
         yield "clang-tidy: build/release is not configured (./capstan build)"

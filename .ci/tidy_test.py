@@ -4,6 +4,7 @@ import tidy
 
 LONG = "\n".join(["  x();"] * 70)
 SUITE = "BOOST_AUTO_TEST_SUITE(a_test)\nBOOST_AUTO_TEST_CASE(works) {{ {} }}\nBOOST_AUTO_TEST_SUITE_END()\n"
+USAGE = "usage: capstan\n  up   x\nEND\n  fly  y\n"
 
 # rule, bad trees, good trees
 SAMPLES = [
@@ -52,8 +53,8 @@ SAMPLES = [
      [{"base/a_test.cc": "void wait_for(F f) { while (!f()) usleep(1); }\n// sleep(1)\n" + SUITE.format('f("sleep(1)");')},
       {"redis-tests/a.py": "import time\ndef wait_until(f):\n  while not f(): time.sleep(0.01)\n"}]),
     (tidy.the_readme_tells_the_truth,
-     [{}, {"README.md": "run `./capstan fly`", "capstan": "  up   x\n"}, {"README.md": "[a](docs/a.md)"}],
-     [{"README.md": "./capstan up, see [a](docs/a.md) and [docs](docs/)", "capstan": "  up   x\n", "docs/a.md": ""}]),
+     [{}, {"README.md": "run `./capstan fly`", "capstan": USAGE}, {"README.md": "[a](docs/a.md)"}],
+     [{"README.md": "./capstan up, see [a](docs/a.md) and [docs](docs/)", "capstan": USAGE, "docs/a.md": ""}]),
 ]
 
 

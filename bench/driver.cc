@@ -16,7 +16,7 @@
 
 namespace capstan::bench {
 
-Driver::Driver(DriverOptions options, Budget& budget)
+Driver::Driver(const DriverOptions& options, Budget& budget)
     : options_(options), budget_(budget), writer_(options.workload, options.seed), received_(kReceiveBytes) {}
 
 Driver::~Driver() {

@@ -35,7 +35,7 @@ struct Second {
 class Driver {
  public:
   // `budget` is shared by all drivers of the run and outlives them.
-  Driver(DriverOptions options, Budget& budget);
+  Driver(const DriverOptions& options, Budget& budget);
   ~Driver();
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
