@@ -47,6 +47,8 @@ class OutputBuffer {
 
   // Drops `bytes` bytes, at most size(), from the front.
   void consume(size_t bytes);
+  // Takes back what was appended since size() was `size`.
+  void truncate(size_t size) { end_ = begin_ + size; }
   void clear() { consume(size()); }
 
  private:

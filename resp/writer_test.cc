@@ -138,6 +138,18 @@ BOOST_AUTO_TEST_CASE(a_slow_reader_does_not_make_the_buffer_grow_for_ever) {
   BOOST_TEST(out.capacity() <= 8000u);
 }
 
+BOOST_AUTO_TEST_CASE(a_reply_can_be_taken_back) {
+  OutputBuffer out;
+  out.append("sent+kept");
+  out.consume(4);
+  const size_t position = out.size();
+  Writer(out, Protocol::kResp2).array(3);
+  out.truncate(position);
+  BOOST_TEST(out.view() == "+kept");
+  out.append("!");
+  BOOST_TEST(out.view() == "+kept!");
+}
+
 BOOST_AUTO_TEST_CASE(a_buffer_can_be_moved) {
   OutputBuffer out;
   out.append("abc");

@@ -148,9 +148,15 @@ const CommandSpec* find_command(std::string_view name);
 const CommandSpec* find_subcommand(const CommandSpec& container, std::string_view name);
 
 // The families, each defined in server/commands/<family>.cc.
-std::span<const CommandSpec> string_commands();
+std::span<const CommandSpec> string_commands();     // strings as a whole
+std::span<const CommandSpec> substring_commands();  // parts of strings
+std::span<const CommandSpec> increment_commands();  // strings that are numbers
 std::span<const CommandSpec> bitmap_commands();
-std::span<const CommandSpec> key_commands();
+std::span<const CommandSpec> bitfield_commands();
+std::span<const CommandSpec> key_commands();       // keys by name
+std::span<const CommandSpec> expiry_commands();    // their TTLs
+std::span<const CommandSpec> object_commands();    // OBJECT
+std::span<const CommandSpec> keyspace_commands();  // databases as a whole: SCAN, DBSIZE, FLUSHALL, …
 std::span<const CommandSpec> transaction_commands();
 std::span<const CommandSpec> connection_commands();
 std::span<const CommandSpec> server_commands();
