@@ -45,7 +45,9 @@ class [[nodiscard]] Result {
     return std::get<0>(state_);
   }
   T& operator*() { return value(); }
+  const T& operator*() const { return value(); }
   T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
   const Error& error() const {
     CHECK(!ok());
     return std::get<1>(state_);

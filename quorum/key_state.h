@@ -23,6 +23,9 @@ class KeyState {
   const ElementState* find(ElementKind kind, std::string_view id = {}) const;
   const std::vector<ElementState>& elements() const { return elements_; }
 
+  // Precondition: the key has no such element yet.
+  void add(ElementState element) { elements_.push_back(std::move(element)); }
+
   // The key's part of a record: remove(key) if set, then each element's effect.
   void apply(const KeyEffect& effect, const RecordHead& head, Replay replay);
   // A clear of its database.

@@ -1,0 +1,292 @@
+// The join on rows: strings in their compact form in place, everything else through quorum's KeyState.
+#include <algorithm>
+#include <charconv>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/slot.h"
+#include "lmdb-store/keyspace.h"
+#include "quorum/version.h"
+
+namespace capstan::lmdb_store {
+namespace {
+
+using Action = ElementEffect::Action;
+
+int64_t decode_expiry(std::string_view value) {
+  CHECK(value.size() == sizeof(uint64_t), "a TTL is eight bytes");
+  return static_cast<int64_t>(load_le<uint64_t>(value.data()));
+}
+
+}  // namespace
+
+void Keyspace::apply(const Record& record, Replay replay) {
+  const RecordHead head{record.dot, record.hlc, record.context};
+  for (const Database database : record.clears) apply_clear(database, head);
+  for (const KeyEffect& effect : record.keys) apply_key(effect, head, replay);
+  applied_.set(record.dot.log, record.dot.number);
+  last_stamp_ = std::max(last_stamp_, record.hlc);
+}
+
+RowStanding Keyspace::standing(const TableRow* row, uint64_t hash) const {
+  return row ? standing_of(row->payload(), hash, logs_) : RowStanding{};
+}
+
+void Keyspace::account(const Target& target, uint64_t sort_key, const RowStanding& before, const RowStanding& after) {
+  slots_.add(target.database, sort_key_slot(sort_key), after.digest - before.digest,
+             int64_t{after.exists} - int64_t{before.exists});
+  if (before.expire_at_ms == after.expire_at_ms) {
+    // The row may be dirty for the first time since LMDB's index took it over.
+    if (after.expire_at_ms != kNeverExpires) expiry_.emplace(after.expire_at_ms, sort_key);
+    return;
+  }
+  if (before.expire_at_ms != kNeverExpires) expiry_.erase({before.expire_at_ms, sort_key});
+  if (after.expire_at_ms != kNeverExpires) expiry_.emplace(after.expire_at_ms, sort_key);
+}
+
+void Keyspace::apply_key(const KeyEffect& effect, const RecordHead& head, Replay replay) {
+  const uint64_t hash = hash64(effect.key);
+  TableRow* row = keys_.find(effect.database, effect.key, hash);
+  if (!row && !complete_ && !voided(effect.database)) row = read_key_row(effect.database, effect.key, hash);
+  Target target{effect.database, effect.key, hash, row};
+  if (!join_string(target, effect, head, replay)) join_general(target, effect, head, replay);
+}
+
+bool Keyspace::covers(const StringForm& form, const Clock& context) const {
+  if (!context.covers(Dot{logs_.at(form.dot.log), form.dot.number})) return false;
+  return !form.has(kShapeTtl) || context.covers(Dot{logs_.at(form.ttl_dot.log), form.ttl_dot.number});
+}
+
+// The compact form before and after, or false where the outcome may need more than that form can say. It is exact for
+// what it takes on: every old version is covered, so puts and removals leave nothing of what they touch.
+bool Keyspace::join_string(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay) {
+  const bool present = target.row && !target.row->absent();
+  StringForm old;
+  if (present && (!parse_string_form(target.row->payload(), old) || !covers(old, head.context))) return false;
+  const RowStanding before = present ? standing_of(old, target.hash, logs_) : RowStanding{};
+  bool exists = present && !effect.remove;
+  StringForm form = exists ? old : StringForm{};
+  std::string_view chunk_splice;
+  uint64_t splice_offset = 0;
+  for (const ElementEffect& element : effect.elements) {
+    if (element.has_over) return false;
+    const auto log = logs_.index_of(head.dot.log);
+    if (!log) return false;
+    if (element.kind == ElementKind::kTtl && element.action == Action::kPut) {
+      form.shape |= kShapeTtl;
+      form.ttl_dot = {*log, head.dot.number};
+      form.ttl_hlc = element.stamp.value_or(head.hlc);
+      form.expire_at_ms = decode_expiry(element.value);
+    } else if (element.kind != ElementKind::kString) {
+      return false;
+    } else if (element.action == Action::kPut) {
+      form.shape = static_cast<uint8_t>((form.shape & kShapeTtl) | (element.additive ? kShapeAdditive : 0));
+      form.dot = {*log, head.dot.number};
+      form.hlc = element.stamp.value_or(head.hlc);
+      form.amended_last = 0;
+      form.value = element.value;
+      exists = true;
+    } else if (element.action == Action::kAdd || element.action == Action::kSplice) {
+      if (!exists || !join_amend(form, element, head, replay, *log)) return false;
+      if (form.has(kShapeChunked) && element.action == Action::kSplice) {
+        chunk_splice = element.value;
+        splice_offset = element.offset;
+      }
+    } else {
+      return false;
+    }
+  }
+  if (!exists && form.has(kShapeTtl)) return false;
+  if (present && old.has(kShapeChunked) && !(form.has(kShapeChunked) && form.generation == old.generation)) {
+    drop_chunks(old);
+  }
+  if (!exists) {
+    if (target.row) store_absent(target, before);
+    return true;
+  }
+  if (!chunk_splice.empty()) splice_chunks(form, splice_offset, chunk_splice);
+  store_form(target, form, before);
+  return true;
+}
+
+// R's amendment of the version that is there. The new value is put into scratch_ (unless the string is chunked).
+bool Keyspace::join_amend(StringForm& form, const ElementEffect& effect, const RecordHead& head, Replay replay,
+                          uint16_t log) {
+  if (!head.dot.log.agreed() || form.dot.log != log || form.dot.number != effect.anchor.number ||
+      effect.anchor.log != head.dot.log) {
+    return false;
+  }
+  if (head.dot.number <= form.amended_last) {
+    CHECK(replay == Replay::kYes, "an amendment came twice");
+    return true;
+  }
+  if (effect.action == Action::kAdd) {
+    if (form.has(kShapeChunked) || effect.addend.is_real()) return false;
+    int64_t value = 0;
+    const char* end = form.value.data() + form.value.size();
+    const auto parsed = std::from_chars(form.value.data(), end, value);
+    int64_t sum = 0;
+    if (parsed.ec != std::errc() || parsed.ptr != end ||
+        __builtin_add_overflow(value, effect.addend.as_integer(), &sum)) {
+      return false;
+    }
+    char digits[24];
+    scratch_.assign(digits, std::to_chars(digits, digits + sizeof digits, sum).ptr);
+    form.value = scratch_;
+  } else if (!form.has(kShapeChunked)) {
+    if (std::max<uint64_t>(form.value.size(), effect.offset + effect.value.size()) > kChunkBytes) return false;
+    scratch_.assign(form.value);
+    splice(scratch_, effect.offset, effect.value);
+    form.value = scratch_;
+  }
+  form.shape |= kShapeAmended;
+  form.amended_last = head.dot.number;
+  return true;
+}
+
+void Keyspace::store_form(Target& target, const StringForm& form, const RowStanding& before) {
+  StringForm stored = form;
+  if (!form.has(kShapeChunked) && form.value.size() > kChunkBytes) {
+    stored.shape |= kShapeChunked;
+    stored.generation = next_generation_++;
+    stored.size = form.value.size();
+    write_chunks(stored.generation, form.value);
+  }
+  std::string_view value = stored.has(kShapeChunked) ? std::string_view() : stored.value;
+  // Where only the head changes, the value still lies in the row that is about to be rewritten or freed.
+  if (target.row && !value.empty() && value.data() >= target.row->payload().data() &&
+      value.data() < target.row->payload().data() + target.row->payload_bytes) {
+    value = scratch_.assign(value);
+  }
+  const size_t head_bytes = string_head_bytes(stored.shape);
+  const uint64_t sort = target.row ? target.row->sort_key : sort_key(target.database, slot_of(target.key), target.hash);
+  TableRow* row = writable(keys_, target.row, sort, target.key, target.hash, head_bytes + value.size());
+  char* to = write_string_head(row->payload_data(), stored);
+  if (!value.empty()) std::memcpy(to, value.data(), value.size());
+  target.row = row;
+  account(target, sort, before, standing_of(stored, target.hash, logs_));
+}
+
+void Keyspace::store_absent(Target& target, const RowStanding& before) {
+  target.row = writable(keys_, target.row, target.row->sort_key, target.key, target.hash, 0);
+  account(target, target.row->sort_key, before, {});
+}
+
+void Keyspace::join_general(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay) {
+  KeyState state;
+  std::vector<WantedRow> missing;
+  if (target.row && !target.row->absent()) {
+    while (!decode(*target.row, state, missing)) {
+      for (const WantedRow& row : missing) read_element_row(row.key, hash64(row.key));
+      missing.clear();
+    }
+  }
+  state.apply(effect, head, replay);
+  store_state(target, state);
+}
+
+// The compact form where it can say all of it, else the general one.
+void Keyspace::store_state(Target& target, const KeyState& state) {
+  const RowStanding before = standing(target.row, target.hash);
+  StringForm old;
+  if (target.row && parse_string_form(target.row->payload(), old) && old.has(kShapeChunked)) drop_chunks(old);
+  if (state.empty()) {
+    if (target.row) store_absent(target, before);
+    return;
+  }
+  StringForm form;
+  if (compact(state, form)) return store_form(target, form, before);
+  std::string payload(1, static_cast<char>(kShapeGeneral));
+  Encoder out(payload);
+  state.encode(out);
+  const uint64_t sort = target.row ? target.row->sort_key : sort_key(target.database, slot_of(target.key), target.hash);
+  target.row = writable(keys_, target.row, sort, target.key, target.hash, payload.size());
+  std::memcpy(target.row->payload_data(), payload.data(), payload.size());
+  account(target, sort, before, standing(target.row, target.hash));
+}
+
+bool Keyspace::compact(const KeyState& state, StringForm& form) {
+  const auto plain = [](const ElementState& element) {
+    const Versions& versions = element.versions;
+    if (versions.size() != 1 || versions[0].amendments.size() > 1) return false;
+    const Version& version = versions[0];
+    return version.amendments.empty() || (version.amendments[0].log == version.dot.log && version.dot.log.agreed() &&
+                                          !version.amendments[0].sum.is_real());
+  };
+  const ElementState* text = state.find(ElementKind::kString);
+  const ElementState* ttl = state.find(ElementKind::kTtl);
+  if (!text || state.elements().size() != (ttl ? 2u : 1u) || !plain(*text)) return false;
+  if (ttl && (ttl->versions.size() != 1 || !ttl->versions[0].amendments.empty() || ttl->versions[0].additive)) {
+    return false;
+  }
+  const Version& version = text->versions[0];
+  const auto log = logs_.index_of(version.dot.log);
+  if (!log) return false;
+  form.shape = static_cast<uint8_t>((version.additive ? kShapeAdditive : 0) |
+                                    (version.amendments.empty() ? 0 : kShapeAmended) | (ttl ? kShapeTtl : 0));
+  form.dot = {*log, version.dot.number};
+  form.hlc = version.hlc;
+  form.amended_last = version.amendments.empty() ? 0 : version.amendments[0].last;
+  form.value = version.value;
+  form.size = version.value.size();
+  if (!ttl) return true;
+  const auto ttl_log = logs_.index_of(ttl->versions[0].dot.log);
+  if (!ttl_log) return false;
+  form.ttl_dot = {*ttl_log, ttl->versions[0].dot.number};
+  form.ttl_hlc = ttl->versions[0].hlc;
+  form.expire_at_ms = decode_expiry(ttl->versions[0].value);
+  return true;
+}
+
+// --- clear(db)
+
+void Keyspace::apply_clear(Database database, const RecordHead& head) {
+  // Every version is covered: nothing of the database survives, so what LMDB has of it need not be looked at.
+  if (head.context.covers(applied_)) return drop_database(database);
+  const auto clear_key = [&](std::string_view name) {
+    const uint64_t hash = hash64(name);
+    Target target{database, name, hash, keys_.find(database, name, hash)};
+    if (!target.row) target.row = read_key_row(database, name, hash);
+    if (target.row->absent()) return;
+    KeyState state;
+    std::vector<WantedRow> missing;
+    while (!decode(*target.row, state, missing)) {
+      for (const WantedRow& row : missing) read_element_row(row.key, hash64(row.key));
+      missing.clear();
+    }
+    state.apply_clear(head.context);
+    store_state(target, state);
+  };
+  std::vector<ScannedKey> names;
+  for (uint64_t position = 0;;) {
+    scan(database, position, 1000, kEverything, names, position);
+    for (const ScannedKey& key : names) clear_key(key.name);
+    if (position == 0) return;
+    names.clear();
+  }
+}
+
+// The next flush erases all that LMDB has of the database, so its rows need leave no trace here.
+void Keyspace::drop_database(Database database) {
+  std::vector<TableRow*> rows;
+  keys_.for_each([&](TableRow* row) {
+    if (sort_key_database(row->sort_key) == database) rows.push_back(row);
+  });
+  for (TableRow* row : rows) {
+    StringForm form;
+    if (parse_string_form(row->payload(), form) && form.has(kShapeChunked)) drop_chunks(form);
+    keys_.erase(row, hash64(row->key()));
+    const bool flushing = row->has(TableRow::kDirty) && row->epoch != epoch_;
+    if (row->has(TableRow::kDirty) && !flushing) dirty_bytes_ -= row->allocated_bytes();
+    if (flushing) row->set(TableRow::kReplaced);
+    if (!flushing) free_row(row);
+  }
+  dirty_.drop(database);
+  for (auto it = expiry_.begin(); it != expiry_.end();) {
+    it = sort_key_database(it->second) == database ? expiry_.erase(it) : std::next(it);
+  }
+  slots_.clear(database);
+  cleared_[database] = cleared_any_ = true;
+}
+
+}  // namespace capstan::lmdb_store
