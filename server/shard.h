@@ -29,7 +29,6 @@ class Shard {
   };
   // What a shard uses of its worker; all outlive it.
   struct Services {
-    lmdb_store::Journal& journal;
     lmdb_store::ReadPool& read_pool;
     lmdb_store::Completions& completions;  // drained by the worker
   };
@@ -41,8 +40,8 @@ class Shard {
   ~Shard();
 
   Result<> replay(uint8_t entry_type, uint64_t position, std::string_view payload);
-  // After the last replay().
-  Result<> start();
+  // After the last replay(). The journal of this start, which recovery has to come before; outlives the shard.
+  Result<> start(lmdb_store::Journal& journal);
 
   // Evaluates one command as one record. Before anything else it makes sure that the rows of its keys are in memory:
   // kFetch if not. On kDone the reply is written (to be released after the journal's write of this turn) and the effect
