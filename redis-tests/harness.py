@@ -39,14 +39,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def durable(program, appendfsync):
+    """The directives under which a write is journaled: redis-server's are off unless asked for."""
+    return {"appendfsync": appendfsync, **({"appendonly": "yes"} if is_redis(program) else {})}
+
+
 def is_redis(program):
     return os.path.basename(program).startswith(("redis-", "valkey-"))
 
 
 class Server:
-    """One server process. `directives` are pairs or a dict, given as --name value (value may be a list of words)."""
+    """One server process. `directives` are pairs or a dict, given as --name value (value may be a list of words).
 
-    def __init__(self, program, directives=(), directory=None, config_file=None, wrap=(), start=True):
+    `wrap` is a command line that ends in exec'ing its arguments; `environment` is added to the process'.
+    """
+
+    def __init__(
+        self, program, directives=(), directory=None, config_file=None, wrap=(), environment=None, start=True
+    ):
         self.program = program
         self.is_redis = is_redis(program)
         self.directives = dict(directives)
@@ -55,6 +65,7 @@ class Server:
         self.directory = directory or os.path.join(self.root, "data")
         self.config_file = config_file
         self.wrap = list(wrap)
+        self.environment = environment or {}
         self.port = free_port()
         self.process = None
         self.log_path = os.path.join(self.root, "log")
@@ -79,7 +90,12 @@ class Server:
         """Starts the process without waiting for it to serve."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.root
+                self.command_line(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.root,
+                env={**os.environ, **self.environment},
             )
 
     def start(self, timeout=START_DEADLINE_S):
@@ -96,26 +112,22 @@ class Server:
         try:
             with Connection(self.port, timeout=5.0) as client:
                 reply = client.call("PING")
-                return reply.value == b"PONG" or reply.value.startswith(b"NOAUTH")
+                return reply.value == b"PONG" or reply.value.startswith(b"NOAUTH")  # not LOADING, BUSY …
         except (OSError, Closed):
             return False
 
     @property
     def pid(self):
-        """The server's process id (not that of a wrapper)."""
-        if not self.wrap:
-            return self.process.pid
-        with self.connect() as client:
-            return int(info(client, "server")["process_id"])
+        """The server's process id; a wrapper's as well, since wrappers exec."""
+        return self.process.pid
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
     def kill(self):
         """kill −9: nothing that the process still had in its own memory survives."""
-        pid = self.pid if self.is_running() else None
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+        if self.is_running():
+            os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
 
     def terminate(self, timeout=60.0):

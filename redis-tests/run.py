@@ -27,6 +27,8 @@ SUITES = [
     "scale",
 ]
 
+MAX_DETAIL = 6000  # characters of a failure that are printed
+
 
 class Context:
     """What a test gets: the programs, the seed, and servers that end with the test (or with its suite)."""
@@ -139,6 +141,8 @@ class Runner:
             outcome, detail = "FAIL", traceback.format_exc()
         logs = self.context.end_test()
         if outcome == "FAIL":
+            if len(detail) > MAX_DETAIL:
+                detail = detail[:MAX_DETAIL] + "… (%d characters)" % len(detail)
             detail += "".join("\n-- end of a server's log --\n" + log for log in logs if log)
         {"ok": self.passed, "FAIL": self.failed, "skip": self.skipped}[outcome].append(name)
         self.report(outcome, name, time.monotonic() - started, detail)

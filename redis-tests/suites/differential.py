@@ -3,6 +3,7 @@
 import struct
 
 from compare.normalise import equal
+from harness import durable
 from resp import encode, show
 
 KEYS = ["a", "b", "c", "num", "bits", "long:" + "x" * 600, "", "bin\x00\udcff"]
@@ -266,7 +267,7 @@ def round_of(pair, generator, random, length):
 
 def run_sequences(context, protocol, rounds, length):
     random = context.random
-    server = context.server({"appendfsync": "always", **({"appendonly": "yes"} if context.is_redis else {})})
+    server = context.server(durable(context.program, "always"))
     reference = context.reference_server(
         {"appendfsync": "always", "appendonly": "yes", "proto-max-bulk-len": "64mb", "auto-aof-rewrite-percentage": "0"}
     )
@@ -296,7 +297,7 @@ def test_random_sequences_resp3(context):
 
 def test_packed_values_survive(context):
     """Values of every byte and of sizes around powers of two come back as they were, after a crash too."""
-    server = context.server({"appendfsync": "always", **({"appendonly": "yes"} if context.is_redis else {})})
+    server = context.server(durable(context.program, "always"))
     sizes = sorted({size + delta for power in range(0, 21) for size in [1 << power] for delta in (-1, 0, 1)})
     values = {b"size:%d" % size: (struct.pack(">Q", size) * (size // 8 + 1))[:size] for size in sizes}
     values[b"all bytes"] = bytes(range(256))
