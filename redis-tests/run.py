@@ -46,9 +46,9 @@ class Context:
         self._suite_servers = []
         self._in_test = False
 
-    def server(self, directives=(), program=None, **more):
-        """A started server under test; closed when the test ends."""
-        return self._keep(Server(program or self.program, directives, start=False, **more), more.get("start", True))
+    def server(self, directives=(), program=None, start=True, **more):
+        """A server under test, started unless told otherwise; closed when the test ends."""
+        return self._keep(Server(program or self.program, directives, start=False, **more), start)
 
     def reference_server(self, directives=(), **more):
         return self.server(directives, program=self.reference, **more)
