@@ -28,6 +28,8 @@ void Clock::set(LogId log, uint64_t number) {
     if (named) entries_.erase(at);
   } else if (named) {
     at->number = number;
+  } else if (at == entries_.end()) {
+    entries_.push_back(Dot{log, number});
   } else {
     entries_.insert(at, Dot{log, number});
   }

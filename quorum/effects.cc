@@ -22,6 +22,11 @@ bool is_amend(const ElementEffect& effect) { return effect.action == Action::kAd
 
 uint64_t splice_end(const ElementEffect& splice) { return splice.offset + splice.value.size(); }
 
+void sort_over(ElementEffect& put) {
+  std::sort(put.over.begin(), put.over.end());
+  put.over.erase(std::unique(put.over.begin(), put.over.end()), put.over.end());
+}
+
 bool overlap_or_touch(const ElementEffect& a, const ElementEffect& b) {
   return a.offset <= splice_end(b) && b.offset <= splice_end(a);
 }
@@ -58,8 +63,7 @@ void Effects::element(Database database, std::string_view name, const ElementEff
     return;
   }
   ElementEffect& added = target.elements.emplace_back(effect);
-  std::sort(added.over.begin(), added.over.end());
-  added.over.erase(std::unique(added.over.begin(), added.over.end()), added.over.end());
+  if (added.has_over) sort_over(added);
   if (target.elements.size() == kScanned + 1) {
     index_elements(index);
   } else if (target.elements.size() > kScanned) {
@@ -70,8 +74,7 @@ void Effects::element(Database database, std::string_view name, const ElementEff
 void Effects::extend(ElementEffect& earlier, const ElementEffect& effect) {
   if (!is_amend(effect)) {
     earlier = effect;
-    std::sort(earlier.over.begin(), earlier.over.end());
-    earlier.over.erase(std::unique(earlier.over.begin(), earlier.over.end()), earlier.over.end());
+    if (earlier.has_over) sort_over(earlier);
     return;
   }
   CHECK(earlier.action == Action::kPut || earlier.action == effect.action, "an amend that may_amend() refuses");
@@ -146,8 +149,8 @@ void Effects::reset() {
   record_.clears.clear();
   record_.keys.clear();
   if (record_.keys.capacity() > kKeptKeys) record_.keys.shrink_to_fit();
-  keys_.clear();
-  elements_.clear();
+  if (!keys_.empty()) keys_.clear();
+  if (!elements_.empty()) elements_.clear();
   if (arena_used_ > kKeptStrings) arena_.resize(kKeptStrings);
   for (size_t i = 0; i < std::min(arena_used_, arena_.size()); ++i) {
     if (arena_[i].capacity() > kKeptStringBytes) std::string().swap(arena_[i]);
@@ -158,12 +161,10 @@ void Effects::reset() {
 KeyEffect& Effects::key(Database database, std::string_view name) {
   const ptrdiff_t found = key_index(database, name);
   if (found >= 0) return record_.keys[static_cast<size_t>(found)];
-  KeyEffect& added = record_.keys.emplace_back();
-  added.database = database;
-  added.key = name;
+  KeyEffect& added = record_.keys.emplace_back(database, false, name);
   if (record_.keys.size() == kScanned + 1) {
     for (size_t i = 0; i <= kScanned; ++i) keys_.emplace(std::pair(record_.keys[i].database, record_.keys[i].key), i);
-  } else {
+  } else if (record_.keys.size() > kScanned) {
     index_key(record_.keys.size() - 1);
   }
   return added;

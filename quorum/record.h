@@ -55,7 +55,7 @@ struct ElementEffect {
   // put: removes exactly these dots instead of what the context covers (RESOLVE). Empty with has_over is legal.
   // Ascending, each once.
   bool has_over = false;
-  absl::InlinedVector<Dot, 1> over;
+  std::vector<Dot> over;
   // add, splice: the dot of the version that is changed.
   Dot anchor;
   // add: what is added. From R the value changes in place, from a writer its log's contribution grows.

@@ -1,0 +1,308 @@
+#include "quorum/effects.h"
+
+#include <boost/test/unit_test.hpp>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "base/random.h"
+#include "quorum/state.h"
+
+namespace capstan {
+
+namespace {
+
+using Action = ElementEffect::Action;
+
+constexpr LogId kR{LogId::kAgreedBit | 1};
+constexpr Dot kOld{kR, 1};
+
+ElementEffect put(std::string_view value, ElementKind kind = ElementKind::kString, std::string_view id = {}) {
+  return {.action = Action::kPut, .kind = kind, .id = id, .value = value};
+}
+ElementEffect add(int64_t addend, Dot anchor = kOld) {
+  return {.action = Action::kAdd, .anchor = anchor, .addend = Number::integer(addend)};
+}
+ElementEffect splice_at(uint64_t offset, std::string_view bytes, Dot anchor = kOld) {
+  return {.action = Action::kSplice, .value = bytes, .anchor = anchor, .offset = offset};
+}
+ElementEffect remove_element(ElementKind kind, std::string_view id) {
+  return {.action = Action::kRemove, .kind = kind, .id = id};
+}
+
+// What the record does to string "k" of database 0, as one line.
+std::string show(const Effects& effects) {
+  const ElementEffect* const effect = effects.find(0, "k", ElementKind::kString, {});
+  if (effect == nullptr) return "nothing";
+  switch (effect->action) {
+    case Action::kPut:
+      return "put " + std::string(effect->value) + (effect->additive ? " additive" : "");
+    case Action::kRemove:
+      return "remove";
+    case Action::kAdd: {
+      std::string out = "add ";
+      effect->addend.append_to(out);
+      return out;
+    }
+    case Action::kSplice:
+      return "splice " + std::to_string(effect->offset) + ' ' + std::string(effect->value);
+  }
+  return {};
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(effects_test)
+
+BOOST_AUTO_TEST_CASE(put_after_anything_is_that_put) {
+  for (const ElementEffect& earlier : {put("1"), add(5), splice_at(0, "x"), remove_element(ElementKind::kString, {})}) {
+    Effects effects;
+    effects.element(0, "k", earlier);
+    effects.element(0, "k", put("2"));
+    BOOST_TEST(show(effects) == "put 2");
+    BOOST_TEST(effects.record().keys.size() == 1u);
+    BOOST_TEST(effects.record().keys[0].elements.size() == 1u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_amend_of_the_records_own_put_changes_the_put) {
+  Effects effects;
+  ElementEffect increment = put("5");
+  increment.additive = true;
+  effects.element(0, "k", increment);
+  effects.element(0, "k", add(3));
+  BOOST_TEST(show(effects) == "put 8 additive");
+  effects.element(0, "k", put("hello"));
+  effects.element(0, "k", splice_at(5, " world"));
+  effects.element(0, "k", splice_at(0, "J"));
+  BOOST_TEST(show(effects) == "put Jello world");
+}
+
+BOOST_AUTO_TEST_CASE(additions_are_summed) {
+  Effects effects;
+  effects.element(0, "k", add(3));
+  effects.element(0, "k", add(-5));
+  BOOST_TEST(show(effects) == "add -2");
+}
+
+BOOST_AUTO_TEST_CASE(splices_that_touch_or_overlap_are_one) {
+  struct Case {
+    uint64_t offset;
+    const char* bytes;
+    const char* result;
+  };
+  for (const Case& c :
+       {Case{14, "XY", "splice 10 abcdXY"}, Case{12, "XY", "splice 10 abXY"}, Case{11, "X", "splice 10 aXcd"},
+        Case{13, "XYZ", "splice 10 abcXYZ"}, Case{8, "XY", "splice 8 XYabcd"}, Case{8, "XYZ", "splice 8 XYZbcd"},
+        Case{8, "XYZXYZXYZ", "splice 8 XYZXYZXYZ"}, Case{10, "WXYZ", "splice 10 WXYZ"}}) {
+    Effects effects;
+    effects.element(0, "k", splice_at(10, "abcd"));
+    BOOST_TEST(effects.may_amend(0, "k", splice_at(c.offset, c.bytes)));
+    effects.element(0, "k", splice_at(c.offset, c.bytes));
+    BOOST_TEST(show(effects) == c.result);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_no_single_mutation_says_must_be_put) {
+  Effects effects;
+  effects.element(0, "k", splice_at(10, "abcd"));
+  BOOST_TEST(!effects.may_amend(0, "k", splice_at(15, "x")));
+  BOOST_TEST(!effects.may_amend(0, "k", splice_at(8, "x")));
+  BOOST_TEST(!effects.may_amend(0, "k", add(1)));
+  effects.reset();
+  effects.element(0, "k", add(1));
+  BOOST_TEST(effects.may_amend(0, "k", add(1)));
+  BOOST_TEST(!effects.may_amend(0, "k", splice_at(0, "x")));
+  BOOST_TEST(!effects.may_amend(0, "k", add(1, Dot{kR, 2})));
+  effects.reset();
+  BOOST_TEST(effects.may_amend(0, "k", splice_at(0, "x")));
+}
+
+BOOST_AUTO_TEST_CASE(remove_of_what_the_record_put_is_a_remove) {
+  Effects effects;
+  effects.element(0, "k", put("1"));
+  effects.element(0, "k", remove_element(ElementKind::kString, {}));
+  BOOST_TEST(show(effects) == "remove");
+}
+
+BOOST_AUTO_TEST_CASE(remove_of_a_key_takes_its_elements_and_stays_before_later_ones) {
+  Effects effects;
+  effects.element(0, "k", put("1", ElementKind::kField, "f"));
+  effects.element(0, "l", put("2"));
+  effects.remove(0, "k");
+  BOOST_TEST(effects.find(0, "k")->remove);
+  BOOST_TEST(effects.find(0, "k")->elements.empty());
+  effects.element(0, "k", put("3"));
+  BOOST_TEST(show(effects) == "put 3");
+  BOOST_TEST(effects.find(0, "k")->remove);
+  BOOST_TEST(effects.find(0, "l")->elements.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(clear_takes_what_came_before_in_its_database_alone) {
+  Effects effects;
+  effects.element(0, "k", put("1"));
+  effects.element(1, "k", put("2"));
+  effects.remove(0, "l");
+  effects.clear(0);
+  effects.clear(0);
+  BOOST_TEST(effects.clears(0));
+  BOOST_TEST(!effects.clears(1));
+  BOOST_TEST(effects.find(0, "k") == nullptr);
+  BOOST_TEST(effects.find(1, "k") != nullptr);
+  effects.clear(3);
+  effects.clear(2);
+  BOOST_TEST((effects.record().clears == decltype(Record::clears){0, 2, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(over_is_sorted_and_each_dot_once) {
+  Effects effects;
+  ElementEffect resolve = put("v");
+  resolve.has_over = true;
+  resolve.over = {Dot{kR, 9}, Dot{kR, 2}, Dot{kR, 9}};
+  effects.element(0, "k", put("1"));
+  effects.element(0, "k", resolve);
+  effects.element(0, "l", resolve);
+  const decltype(resolve.over) sorted{Dot{kR, 2}, Dot{kR, 9}};
+  BOOST_TEST((effects.find(0, "k", ElementKind::kString, {})->over == sorted));
+  BOOST_TEST((effects.find(0, "l", ElementKind::kString, {})->over == sorted));
+}
+
+BOOST_AUTO_TEST_CASE(reset_leaves_nothing) {
+  Effects effects;
+  effects.clear(1);
+  effects.remove(0, "k");
+  effects.record().context.set(kR, 4);
+  effects.record().dot = {kR, 5};
+  effects.keep("something");
+  effects.reset();
+  BOOST_TEST(effects.empty());
+  BOOST_TEST(effects.record().context.empty());
+  BOOST_TEST((effects.record().dot == Dot()));
+}
+
+BOOST_AUTO_TEST_CASE(kept_bytes_stay_where_they_are) {
+  Effects effects;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::pair<std::string, std::string_view>> kept;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string bytes(static_cast<size_t>(i % 40), static_cast<char>('a' + i % 26));
+      kept.emplace_back(bytes, effects.keep(bytes));
+    }
+    for (const auto& [bytes, view] : kept) BOOST_REQUIRE(bytes == view);
+    effects.reset();
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_hundred_thousand_keys_and_elements_are_found_again) {
+  Effects effects;
+  std::vector<std::string> names;
+  for (int i = 0; i < 100000; ++i) names.push_back("name:" + std::to_string(i));
+  for (int round = 0; round < 2; ++round) {
+    for (const std::string& name : names) effects.element(0, name, put(name));
+    for (const std::string& name : names) effects.element(1, "hash", put(name, ElementKind::kField, name));
+  }
+  BOOST_TEST(effects.record().keys.size() == names.size() + 1);
+  BOOST_TEST(effects.find(1, "hash")->elements.size() == names.size());
+  BOOST_TEST(effects.find(0, names[77777])->key == names[77777]);
+  BOOST_TEST(effects.find(1, "hash", ElementKind::kField, names[99999])->value == names[99999]);
+  BOOST_TEST(effects.find(1, "hash", ElementKind::kMember, names[99999]) == nullptr);
+  effects.clear(0);
+  BOOST_TEST(effects.record().keys.size() == 1u);
+  BOOST_TEST(effects.find(1, "hash", ElementKind::kField, names[5])->value == names[5]);
+  effects.remove(1, "hash");
+  BOOST_TEST(effects.find(1, "hash", ElementKind::kField, names[5]) == nullptr);
+}
+
+// The net effect, joined, gives the values that the changes one after the other give; and it is in normal form.
+BOOST_AUTO_TEST_CASE(the_net_effect_is_that_of_all_effects_in_their_order) {
+  using Name = std::tuple<Database, std::string, ElementKind, std::string>;
+  static const std::string kKeys[] = {"a", "b", "c"};
+  static std::string many[60];
+  for (int i = 0; i < 60; ++i) many[i] = "f" + std::to_string(i);
+  Random random(1);
+  Effects effects;
+  for (int run = 0; run < 3000; ++run) {
+    std::map<Name, std::string> expected;
+    State state;
+    Effects first;
+    const bool wide = run % 10 == 0;  // many elements: the indexed form
+    for (Database database = 0; database < 2; ++database) {
+      for (const std::string& key : kKeys) {
+        if (random.chance(0.4)) continue;
+        first.element(database, key, put("10"));
+        expected[{database, key, ElementKind::kString, ""}] = "10";
+      }
+    }
+    first.record().dot = kOld;
+    state.apply(first.record());
+    effects.reset();
+    for (uint64_t left = random.below(wide ? 200 : 12) + 1; left > 0; --left) {
+      const auto database = static_cast<Database>(random.below(2));
+      const std::string& key = kKeys[random.below(3)];
+      const bool field = random.chance(wide ? 0.9 : 0.3);
+      const std::string& id = field ? many[random.below(wide ? 60 : 3)] : many[0];
+      ElementEffect effect = field ? put("", ElementKind::kField, id) : put("");
+      const Name name{database, key, effect.kind, std::string(effect.id)};
+      switch (random.below(wide ? 60 : 12)) {
+        case 0:
+          effects.clear(database);
+          std::erase_if(expected, [&](const auto& entry) { return std::get<0>(entry.first) == database; });
+          continue;
+        case 1:
+          effects.remove(database, key);
+          std::erase_if(expected, [&](const auto& entry) {
+            return std::get<0>(entry.first) == database && std::get<1>(entry.first) == key;
+          });
+          continue;
+        case 2:
+          effect.action = Action::kRemove;
+          expected.erase(name);
+          break;
+        case 3:
+        case 4:
+        case 5:
+        case 6:
+          if (!field && expected.contains(name)) {
+            const bool number = Number::parse(expected[name]).has_value() && expected[name].size() < 6;
+            effect = number && random.chance(0.5) ? add(random.between(-9, 9))
+                                                  : splice_at(random.below(expected[name].size() + 1), "77");
+            std::string& value = expected[name];
+            if (effect.action == Action::kAdd) {
+              value = std::to_string(std::stoll(value) + effect.addend.as_integer());
+            } else {
+              splice(value, effect.offset, effect.value);
+            }
+            if (!effects.may_amend(database, key, effect)) effect = put(effects.keep(value));
+            break;
+          }
+          [[fallthrough]];
+        default:
+          effect.value = effects.keep(std::to_string(random.below(100)));
+          expected[name] = effect.value;
+      }
+      effects.element(database, key, effect);
+    }
+    effects.record().dot = {kR, 2};
+    effects.record().context = {kOld};
+    for (const KeyEffect& key : effects.record().keys) BOOST_REQUIRE(key.remove || !key.elements.empty());
+    std::string bytes;
+    Encoder encoder(bytes);
+    encode_record(effects.record(), encoder);
+    Decoder in(bytes);
+    const auto record = decode_record(kR, in);
+    BOOST_REQUIRE(record.ok());
+    state.apply(record.value());
+    std::map<Name, std::string> got;
+    for (const auto& [key, content] : state.keys()) {
+      for (const ElementState& element : content.elements()) {
+        std::string scratch;
+        got[{key.first, key.second, element.kind, element.id}] = *value_of(element.versions, scratch);
+      }
+    }
+    BOOST_REQUIRE_MESSAGE(got == expected, "run " << run);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace capstan
