@@ -101,7 +101,7 @@ def report(results, options):
     (options.out / "memory.json").write_text(json.dumps(results, indent=1))
     moments = ["after loading", "after a clean restart", "after kill -9"]
     (options.out / "memory.svg").write_text(svg.bars(
-        f"Resident memory, {options.keys:,} keys", "MiB", moments,
+        f"Resident memory, {options.keys:,} keys", "MiB", ["loaded", "restarted", "killed"],
         {label: [figures[f"RSS {moment}"] for moment in moments] for label, figures in results.items()}))
 
 

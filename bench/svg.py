@@ -63,11 +63,11 @@ class _Canvas:
 def bars(title, y_title, groups, series, reference=None):
     """Grouped bars. groups: names along x; series: {name: [value per group, None where there is none]}; reference: a
     value to draw a line at."""
-    per_group = max(14 * len(series) + 16, 56)
+    per_group = max(14 * len(series) + 16, 56, 400 / len(groups))
     top = max([value for values in series.values() for value in values if value is not None] + [reference or 0])
-    canvas = _Canvas(LEFT + RIGHT + max(per_group * len(groups), 400), 360, title, y_title, top, list(series))
+    canvas = _Canvas(round(LEFT + RIGHT + per_group * len(groups)), 360, title, y_title, top, list(series))
     for g, group in enumerate(groups):
-        left = LEFT + g * per_group + 8
+        left = LEFT + (g + 0.5) * per_group - 7 * len(series)
         for s, values in enumerate(series.values()):
             if values[g] is not None:
                 y = canvas.y(values[g])
