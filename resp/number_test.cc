@@ -2,6 +2,7 @@
 #include "resp/number.h"
 
 #include <boost/test/unit_test.hpp>
+#include <cerrno>
 #include <cfloat>
 #include <cmath>
 #include <cstdio>
@@ -65,6 +66,8 @@ BOOST_AUTO_TEST_CASE(scores_take_what_strtod_takes_but_leading_space_and_nan) {
   for (const char* text : {"1e400", "-1e400", "1.8e308", "1e-400", "2e-324"})
     BOOST_TEST(!parse_double(text).has_value(), text);
   BOOST_TEST(std::signbit(*parse_double("-0")));
+  errno = ERANGE;
+  BOOST_TEST(parse_double("+inf").has_value(), "what failed before does not matter");
 }
 
 BOOST_AUTO_TEST_CASE(long_doubles_reach_further_but_are_bounded_in_length) {

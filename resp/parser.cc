@@ -49,31 +49,45 @@ Parser::Step Parser::parse_array(std::string_view input, Arguments& arguments) {
     const Step step = begin_array(input);
     if (step != Step::kDone || expected_ == 0) return step;
   }
-  const char* const data = input.data();
-  const size_t found_before = pending_.size();
-  while (found_before + arguments.size() < expected_) {
-    if (length_ == kNoLength) {
-      const Step step = begin_argument(input);
-      if (step != Step::kDone) [[unlikely]] {
-        if (step == Step::kIncomplete) suspend(input, arguments);
-        arguments.clear();
-        return step;
+  const Step step = parse_arguments(input, arguments);
+  if (step != Step::kDone) [[unlikely]] {
+    if (step == Step::kIncomplete) suspend(input, arguments);
+    arguments.clear();
+    return step;
+  }
+  if (!pending_.empty()) [[unlikely]]
+    resume(input, arguments);
+  return Step::kDone;
+}
+
+Parser::Step Parser::parse_arguments(std::string_view input, Arguments& arguments) {
+  const size_t missing = expected_ - pending_.size();
+  const uint64_t max_bytes =
+      authenticated_ ? limits_->max_bulk_bytes : std::min(limits_->max_bulk_bytes, kMaxUnauthenticatedBulkBytes);
+  while (arguments.size() < missing) {
+    size_t at = at_;
+    int64_t length = length_;
+    if (length == kNoLength) {
+      const bool common = at < input.size() && input[at] == '$' && read_common_header(input, at, length) &&
+                          static_cast<uint64_t>(length) <= max_bytes;
+      if (!common) [[unlikely]] {
+        const Step step = begin_argument(input);
+        if (step != Step::kDone) return step;
+        at = at_;
+        length = length_;
       }
     }
-    const auto size = static_cast<size_t>(length_);
     // Like Redis, this passes over the two bytes after an argument without looking at them.
-    const size_t end = at_ + size + kLineEnd.size();
+    const size_t end = at + static_cast<size_t>(length) + kLineEnd.size();
     if (end > input.size()) [[unlikely]] {
-      suspend(input, arguments);
-      arguments.clear();
+      at_ = at;
+      length_ = length;
       return incomplete(end - input.size());
     }
-    arguments.emplace_back(data + at_, size);
+    arguments.emplace_back(input.data() + at, static_cast<size_t>(length));
     at_ = end;
     length_ = kNoLength;
   }
-  if (found_before > 0) [[unlikely]]
-    resume(input, arguments);
   return Step::kDone;
 }
 
@@ -93,30 +107,24 @@ Parser::Step Parser::begin_array(std::string_view input) {
     return fail("invalid multibulk length");
   if (count > kMaxUnauthenticatedArguments && !authenticated_) [[unlikely]]
     return fail("unauthenticated multibulk length");
-  at_ = searched_ = behind;
+  at_ = behind;
   expected_ = static_cast<uint32_t>(std::max<int64_t>(count, 0));
   return Step::kDone;
 }
 
+// Reads the header of an argument in any form, or says what is wrong with it, in the order in which Redis looks.
 Parser::Step Parser::begin_argument(std::string_view input) {
-  int64_t length;
-  size_t behind = at_;
-  if (at_ == input.size() || input[at_] != '$' || !read_common_header(input, behind, length)) [[unlikely]] {
-    size_t line_end;
-    const Step step = find_line_end(input, '\r', kMaxHeaderBytes, "too big bulk count string", line_end);
-    if (step != Step::kDone) return step;
-    if (input[at_] != '$') return fail(std::string("expected '$', got '") + input[at_] + "'");
-    const std::optional<int64_t> number = parse_integer(input.substr(at_ + 1, line_end - at_ - 1));
-    if (!number || *number < 0) return fail("invalid bulk length");
-    length = *number;
-    behind = line_end + kLineEnd.size();
-  }
-  if (static_cast<uint64_t>(length) > limits_->max_bulk_bytes) [[unlikely]]
+  size_t line_end;
+  const Step step = find_line_end(input, '\r', kMaxHeaderBytes, "too big bulk count string", line_end);
+  if (step != Step::kDone) return step;
+  if (input[at_] != '$') return fail(std::string("expected '$', got '") + input[at_] + "'");
+  const std::optional<int64_t> length = parse_integer(input.substr(at_ + 1, line_end - at_ - 1));
+  if (!length || *length < 0 || static_cast<uint64_t>(*length) > limits_->max_bulk_bytes)
     return fail("invalid bulk length");
-  if (static_cast<uint64_t>(length) > kMaxUnauthenticatedBulkBytes && !authenticated_) [[unlikely]]
+  if (static_cast<uint64_t>(*length) > kMaxUnauthenticatedBulkBytes && !authenticated_)
     return fail("unauthenticated bulk length");
-  at_ = searched_ = behind;
-  length_ = length;
+  at_ = line_end + kLineEnd.size();
+  length_ = *length;
   return Step::kDone;
 }
 

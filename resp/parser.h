@@ -70,6 +70,7 @@ class Parser {
   enum class Step { kDone, kIncomplete, kError };
 
   Step parse_array(std::string_view input, Arguments& arguments);
+  Step parse_arguments(std::string_view input, Arguments& arguments);
   Step parse_inline(std::string_view input, Arguments& arguments);
   Step begin_array(std::string_view input);
   Step begin_argument(std::string_view input);
