@@ -60,11 +60,11 @@ bool Keyspace::voided(Database database) const {
   return cleared_[database] || (flushing_ && flushing_->cleared[database]);
 }
 
-Keyspace::Found Keyspace::find(Database database, std::string_view key, uint64_t hash) {
+Keyspace::Found Keyspace::find(Database database, std::string_view key, uint64_t hash, bool at_once) {
   TableRow* row = keys_.find(database, key, hash);
   if (!row) [[unlikely]] {
     if (complete_ || voided(database)) return {};
-    if (store_.size_bytes() > options_.inline_read_bytes) return {Presence::kUnknown, nullptr};
+    if (!at_once && !reads_at_once()) return {Presence::kUnknown, nullptr};
     row = read_key_row(database, key, hash);
   }
   return row->absent() ? Found{} : Found{Presence::kPresent, row};
@@ -76,7 +76,7 @@ Keyspace::Found Keyspace::find_element(uint64_t generation, uint32_t chunk) {
   TableRow* row = elements_.find(static_cast<uint8_t>(generation >> 56), key, hash);
   if (!row) {
     if (complete_) return {};
-    if (store_.size_bytes() > options_.inline_read_bytes) return {Presence::kUnknown, nullptr};
+    if (!reads_at_once()) return {Presence::kUnknown, nullptr};
     row = read_element_row(key, hash);
   }
   return row->absent() ? Found{} : Found{Presence::kPresent, row};

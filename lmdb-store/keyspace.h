@@ -76,8 +76,8 @@ class Keyspace {
     Presence presence = Presence::kAbsent;
     TableRow* row = nullptr;  // if present
   };
-  // kUnknown: the row must be fetched first (large environments only; small ones are read here).
-  Found find(Database database, std::string_view key, uint64_t hash);
+  // kUnknown: the row must be fetched first (large environments only; small ones are read here, all with at_once).
+  Found find(Database database, std::string_view key, uint64_t hash, bool at_once = false);
   Found find_element(uint64_t generation, uint32_t chunk);
   KeyInfo info(const TableRow& row, int64_t now_ms) const { return info(row.payload(), now_ms); }
   KeyInfo info(std::string_view payload, int64_t now_ms) const;
@@ -95,6 +95,8 @@ class Keyspace {
   uint32_t idle_s(const TableRow& row) const { return clock_s_ - row.used_s; }
   const LogDictionary& logs() const { return logs_; }
 
+  // Reads rows on this thread, and empties the list.
+  void read_now(std::vector<WantedRow>& wanted);
   // Reads rows off the worker and calls ready on it when they are in memory (perhaps before it returns, when they can
   // be read at once).
   void fetch(std::vector<WantedRow> wanted, ReadPool& pool, Completions& completions, std::function<void()> ready);
@@ -142,6 +144,8 @@ class Keyspace {
   // After the job ended: marks its rows clean, a slice of them per call; true while there is more to do. If the job
   // failed, its rows become dirty again.
   bool finish_flush();
+  // find() never answers kUnknown.
+  bool reads_at_once() const { return complete_ || store_.size_bytes() <= options_.inline_read_bytes; }
   // What LMDB holds.
   const Clock& flushed() const { return flushed_; }
 

@@ -108,15 +108,20 @@ void Keyspace::fetch(std::vector<WantedRow> wanted, ReadPool& pool, Completions&
   };
   if (pool.submit(store_, job, completions, done)) return;
   // The pool's queue is full: better a short wait here than an unbounded queue.
-  for (const WantedRow& row : fetch->wanted) {
-    const uint64_t hash = hash64(row.key);
-    if (row.element ? elements_.find(static_cast<uint8_t>(row.key[0]), row.key, hash) != nullptr
-                    : keys_.find(row.database, row.key, hash) != nullptr) {
-      continue;
-    }
-    row.element ? read_element_row(row.key, hash) : read_key_row(row.database, row.key, hash);
-  }
+  read_now(fetch->wanted);
   fetch->ready();
+}
+
+void Keyspace::read_now(std::vector<WantedRow>& wanted) {
+  for (const WantedRow& row : wanted) {
+    const uint64_t hash = hash64(row.key);
+    if (row.element) {
+      if (!elements_.find(static_cast<uint8_t>(row.key[0]), row.key, hash)) read_element_row(row.key, hash);
+    } else {
+      find(row.database, row.key, hash, true);
+    }
+  }
+  wanted.clear();
 }
 
 void Keyspace::add_fetched(const Fetch& fetch) {

@@ -176,10 +176,7 @@ void Keyspace::join_general(Target& target, const KeyEffect& effect, const Recor
   KeyState state;
   std::vector<WantedRow> missing;
   if (target.row && !target.row->absent()) {
-    while (!decode(*target.row, state, missing)) {
-      for (const WantedRow& row : missing) read_element_row(row.key, hash64(row.key));
-      missing.clear();
-    }
+    while (!decode(*target.row, state, missing)) read_now(missing);
   }
   state.apply(effect, head, replay);
   store_state(target, state);
@@ -250,10 +247,7 @@ void Keyspace::apply_clear(Database database, const RecordHead& head) {
     if (target.row->absent()) return;
     KeyState state;
     std::vector<WantedRow> missing;
-    while (!decode(*target.row, state, missing)) {
-      for (const WantedRow& row : missing) read_element_row(row.key, hash64(row.key));
-      missing.clear();
-    }
+    while (!decode(*target.row, state, missing)) read_now(missing);
     state.apply_clear(head.context);
     store_state(target, state);
   };

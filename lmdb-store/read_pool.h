@@ -35,6 +35,7 @@ class Completions {
 
  private:
   friend class ReadPool;
+  friend class FlushThread;
   using Callback = absl::AnyInvocable<void()>;
 
   void push(Callback callback);

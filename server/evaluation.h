@@ -8,10 +8,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/hash.h"
 #include "base/ids.h"
@@ -121,16 +123,57 @@ class Evaluation {
   // --- for the shard
   Effects& effects() { return effects_; }
   lmdb_store::Keyspace& keyspace() { return keyspace_; }
-  // Rows that a read met and that are not in memory; filled while a command returns kFetch.
-  std::span<const std::string> missing_rows() const { return missing_rows_; }
+  // Rows that reads met and that are not in memory; filled when a command returns kFetch.
+  std::vector<lmdb_store::WantedRow>& missing_rows() { return missing_; }
+  // Reads rows on this thread instead of asking for kFetch: for commands that cannot be run again (MULTI).
+  void read_at_once(bool yes) { at_once_ = yes; }
 
  private:
+  // What is known of one key; reads of the same key come in rows (exists, kind, string).
+  struct Sight {
+    const char* name = nullptr;  // of the key it is valid for
+    size_t size = 0;
+    Database database = 0;
+    bool resident = true;
+    bool exists = false;
+    bool whole = false;  // state is what counts; else form
+    ElementKind kind = ElementKind::kString;
+    int64_t expire_at_ms = kNeverExpires;
+    lmdb_store::TableRow* row = nullptr;  // in memory, whatever the record does to it; nullptr if absent
+    lmdb_store::StringForm form;
+    KeyState state;
+  };
+
+  const Sight& see(const KeyRef& key);
+  void see_row(const KeyRef& key);
+  void see_state(const KeyRef& key, const KeyEffect* effect);
+  void hide_if_expired(const KeyRef& key, bool expired);
+  bool read(const lmdb_store::TableRow& row, KeyState& out);
+  bool read_chunks(const lmdb_store::StringForm& form, uint64_t offset, uint64_t size, std::string& out);
+  const ElementState* text(const Sight& sight) const { return sight.state.find(ElementKind::kString); }
+  RecordHead head() const { return {dot_, stamp_, *context_}; }
+  void forget() { sight_.name = nullptr; }
+  void put_string(const KeyRef& key, std::string_view value, bool additive);
+  void put_expiry(const KeyRef& key, int64_t expire_at_ms, std::optional<Hlc> stamp);
+  void repeat_expiry(const KeyRef& key, const Sight& sight);
+  // The version that an amend changes; number 0 if the model wants a put.
+  Dot anchor(const Sight& sight, bool for_splice) const;
+  std::string& scratch() { return scratch_.emplace_back(); }
+
   lmdb_store::Keyspace& keyspace_;
   Effects effects_;
+  Dot dot_;
+  Hlc stamp_;
+  const Clock* context_ = nullptr;
   bool strong_ = true;
   bool use_ = true;
+  bool at_once_ = false;
   int64_t now_ms_ = 0;
-  std::vector<std::string> missing_rows_;
+  uint64_t draws_ = 0;
+  Sight sight_;
+  std::vector<lmdb_store::WantedRow> missing_;
+  std::deque<std::string> scratch_;  // what reads had to put together, until the next begin()
+  std::vector<lmdb_store::Keyspace::ScannedKey> scanned_;
 };
 
 }  // namespace capstan

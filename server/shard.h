@@ -13,6 +13,7 @@
 
 #include "base/hlc.h"
 #include "base/result.h"
+#include "lmdb-store/flush_thread.h"
 #include "lmdb-store/journal.h"
 #include "lmdb-store/keyspace.h"
 #include "lmdb-store/read_pool.h"
@@ -25,11 +26,14 @@ class Shard {
  public:
   struct Options {
     lmdb_store::Keyspace::Options keyspace;
-    int64_t max_clock_skew_ms = 500;
+    uint64_t journal_limit = uint64_t{4} << 30;  // bytes of unreleased journal from which a flush starts
+    // A tail of log R that was written but not synced may be lost when the system crashes (appendfsync everysec, no).
+    bool tail_may_be_lost = true;
   };
   // What a shard uses of its worker; all outlive it.
   struct Services {
     lmdb_store::ReadPool& read_pool;
+    lmdb_store::FlushThread& flush_thread;
     lmdb_store::Completions& completions;  // drained by the worker
   };
 
@@ -41,7 +45,8 @@ class Shard {
 
   Result<> replay(uint8_t entry_type, uint64_t position, std::string_view payload);
   // After the last replay(). The journal of this start, which recovery has to come before; outlives the shard.
-  Result<> start(lmdb_store::Journal& journal);
+  // tail_cut: the recovery cut off entries that had been written; log R then gets a new identity (model, "Identities").
+  Result<> start(lmdb_store::Journal& journal, bool tail_cut = false);
 
   // Evaluates one command as one record. Before anything else it makes sure that the rows of its keys are in memory:
   // kFetch if not. On kDone the reply is written (to be released after the journal's write of this turn) and the effect
@@ -53,7 +58,8 @@ class Shard {
   bool resident(const CommandSpec& spec, const Call& call);
   Result<> begin_transaction(Level level, int64_t now_ms, bool writes);
   Outcome run_in_transaction(const CommandSpec& spec, Call& call);
-  void end_transaction();
+  // An error (no room in the journal): nothing of the transaction took effect.
+  Result<> end_transaction();
 
   // After kFetch, or resident() == false: reads the missing rows (inline or by the pool) and then calls ready, on this
   // thread, perhaps before it returns.
@@ -65,6 +71,8 @@ class Shard {
   // Called once per loop turn after the batch was written: bounded slices of background work (expiry, eviction, marking
   // flushed rows, starting a flush). True if there is more to do soon (the worker then does not sleep long).
   bool turn(int64_t now_ms);
+  // Expires keys in the background (DEBUG SET-ACTIVE-EXPIRE).
+  void set_active_expiry(bool on);
   // The write could not be evaluated now for want of memory: writers should be parked (their sockets not read).
   bool overloaded() const;
 
@@ -78,6 +86,10 @@ class Shard {
   struct Stats {
     uint64_t expired_keys = 0;
     uint64_t records = 0;
+    uint64_t flushes = 0;
+    uint64_t flushed_rows = 0;
+    int64_t last_flush_ms = 0;  // wall clock of the last flush that ended well; 0: none since the start
+    bool last_flush_failed = false;
   };
   const Stats& stats() const;
 

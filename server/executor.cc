@@ -1,0 +1,267 @@
+#include "server/executor.h"
+
+#include <absl/container/flat_hash_set.h>
+
+#include "server/stopwatch.h"
+#include "server/token.h"
+#include "server/worker.h"
+
+namespace capstan {
+namespace {
+
+Call make_call(const Task& task, int64_t now_ms, resp::Writer& writer, std::unique_ptr<CommandState>* state) {
+  Call call;
+  call.args = task.arguments.words();
+  call.database = task.database;
+  call.now_ms = now_ms;
+  call.writer = &writer;
+  call.state = state;
+  return call;
+}
+
+bool is_write(const Task& task) {
+  if (!task.transaction) return task.spec != nullptr && (task.spec->flags & kWrite) != 0;
+  for (const TransactionCommand& command : task.transaction->commands) {
+    if ((command.spec->flags & kWrite) != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Executor::~Executor() = default;
+
+void Executor::add_shard(std::unique_ptr<Shard> shard) {
+  if (by_id_.size() <= shard->id()) by_id_.resize(shard->id() + 1, nullptr);
+  by_id_[shard->id()] = shard.get();
+  shards_.push_back(std::move(shard));
+}
+
+Outcome Executor::try_now(Task& task, resp::OutputBuffer& out) {
+  if (waits(task.reply_to.client, task.shard)) return Outcome::kAgain;
+  return attempt(task, out);
+}
+
+Outcome Executor::attempt(Task& task, resp::OutputBuffer& out) {
+  Shard& shard = *by_id_[task.shard];
+  if (!task.after.empty() && !token_is_covered(task.after, shard.id(), shard.keyspace().applied())) {
+    resp::Writer(out, task.protocol).error("STALE this replica has not seen what the token of AFTER stands for");
+    return Outcome::kDone;
+  }
+  if (writes_parked_ && is_write(task)) {
+    if (!overdue(task)) return Outcome::kAgain;
+    resp::Writer(out, task.protocol).error("OVERLOADED no memory for writes, the disk does not keep up");
+    return Outcome::kDone;
+  }
+  if (task.digests) return run_digests(task, shard);
+  return task.transaction ? run_transaction(task, shard, out) : run_command(task, shard, out);
+}
+
+Outcome Executor::run_command(Task& task, Shard& shard, resp::OutputBuffer& out) {
+  resp::Writer writer(out, task.protocol);
+  Call call = make_call(task, worker_.now_ms(), writer, &task.state);
+  Stopwatch watch;
+  const size_t before = out.size();
+  const Outcome outcome = shard.run(*task.spec, call, task.level);
+  task.elapsed_ns += watch.lap_ns();
+  if (outcome == Outcome::kDone) {
+    worker_.account(*task.spec, call.args, task.elapsed_ns, out.view().substr(before), task.reply_to.client,
+                    task.reply_to.worker);
+  }
+  return outcome;
+}
+
+bool Executor::watched_keys_unchanged(Task& task, Shard& shard, bool& missing) {
+  for (const WatchedKey& key : task.transaction->watched) {
+    const std::optional<uint64_t> digest = shard.digest(KeyRef(key.database, key.name), worker_.now_ms());
+    if (!digest) {
+      missing = true;
+      return false;
+    }
+    if (*digest != key.digest) return false;
+  }
+  return true;
+}
+
+Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& out) {
+  Transaction& transaction = *task.transaction;
+  bool missing = false;
+  if (!watched_keys_unchanged(task, shard, missing)) {
+    transaction.aborted = !missing;
+    return missing ? Outcome::kFetch : Outcome::kDone;
+  }
+  const size_t begin = out.size();
+  resp::Writer writer(out, task.protocol);
+  Call call = make_call(task, worker_.now_ms(), writer, nullptr);
+  for (const TransactionCommand& command : transaction.commands) {
+    call.args = command.arguments.words();
+    call.database = command.database;
+    if (!shard.resident(*command.spec, call)) return Outcome::kFetch;
+  }
+  const Result<> begun = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
+  for (const TransactionCommand& command : transaction.commands) {
+    const size_t before = out.size();
+    std::unique_ptr<CommandState> state;
+    call.args = command.arguments.words();
+    call.database = command.database;
+    call.state = &state;
+    if (begun.ok()) {
+      Stopwatch watch;
+      while (true) {
+        const Outcome outcome = shard.run_in_transaction(*command.spec, call);
+        CHECK(outcome == Outcome::kDone || outcome == Outcome::kAgain);
+        if (outcome == Outcome::kDone) break;
+      }
+      worker_.account(*command.spec, call.args, watch.lap_ns(), out.view().substr(before), task.reply_to.client,
+                      task.reply_to.worker);
+    } else {
+      writer.error(begun.error().message);
+    }
+    transaction.reply_ends.push_back(out.size());
+  }
+  if (!begun.ok()) return Outcome::kDone;
+  if (const Result<> ended = shard.end_transaction(); !ended) {
+    // Nothing took effect, so what the commands replied is not true.
+    out.truncate(begin);
+    for (size_t& end : transaction.reply_ends) {
+      writer.error(ended.error().message);
+      end = out.size();
+    }
+  }
+  return Outcome::kDone;
+}
+
+Outcome Executor::run_digests(Task& task, Shard& shard) {
+  for (WatchedKey& key : task.digests->keys) {
+    const std::optional<uint64_t> digest = shard.digest(KeyRef(key.database, key.name), worker_.now_ms());
+    if (!digest) return Outcome::kFetch;
+    key.digest = *digest;
+  }
+  return Outcome::kDone;
+}
+
+void Executor::park(std::unique_ptr<Task> task, Outcome why) {
+  const LaneKey key{task->reply_to.client, task->shard};
+  Shard& shard = *by_id_[task->shard];
+  task->parked_since_ms = worker_.now_ms();
+  Lane& lane = lanes_[key];
+  lane.tasks.push_back(std::move(task));
+  ++waiting_tasks_;
+  if (lane.tasks.size() > 1) return prefetch(*lane.tasks.back());
+  if (why == Outcome::kFetch) return wait_for_rows(key, shard);
+  ready_.push_back(key);
+}
+
+void Executor::submit(std::unique_ptr<Task> task) {
+  if (waits(task->reply_to.client, task->shard)) return park(std::move(task), Outcome::kAgain);
+  scratch_.clear();
+  const Outcome outcome = attempt(*task, scratch_);
+  if (outcome != Outcome::kDone) return park(std::move(task), outcome);
+  complete(std::move(task), scratch_.view());
+}
+
+void Executor::run_forwarded(const ForwardedCommand& command, std::span<const std::string_view> arguments) {
+  Outcome outcome = Outcome::kAgain;
+  if (!waits(command.reply_to.client, command.shard)) {
+    Shard& shard = *by_id_[command.shard];
+    std::unique_ptr<CommandState> state;
+    scratch_.clear();
+    resp::Writer writer(scratch_, command.protocol);
+    Call call;
+    call.args = arguments;
+    call.database = command.database;
+    call.now_ms = worker_.now_ms();
+    call.writer = &writer;
+    call.state = &state;
+    Stopwatch watch;
+    outcome = run(shard, *command.spec, call, command.level);
+    if (outcome == Outcome::kDone) {
+      worker_.account(*command.spec, arguments, watch.lap_ns(), scratch_.view(), command.reply_to.client,
+                      command.reply_to.worker);
+      return worker_.deliver(command.reply_to, scratch_.view(), shard.keyspace().keys(command.database));
+    }
+  }
+  auto task = std::make_unique<Task>();
+  task->reply_to = command.reply_to;
+  task->shard = command.shard;
+  task->protocol = command.protocol;
+  task->level = command.level;
+  task->spec = command.spec;
+  task->database = command.database;
+  task->arguments = OwnedArguments(arguments);
+  park(std::move(task), outcome);
+}
+
+void Executor::wait_for_rows(const LaneKey& key, Shard& shard) {
+  lanes_[key].fetching = true;
+  shard.fetch([this, key] {
+    const auto lane = lanes_.find(key);
+    CHECK(lane != lanes_.end() && lane->second.fetching);
+    lane->second.fetching = false;
+    ready_.push_back(key);
+  });
+}
+
+// The rows of a task behind others are read meanwhile, so that a client's pipelined reads wait for the disk together.
+void Executor::prefetch(const Task& task) {
+  if (task.transaction || task.digests || writes_parked_) return;
+  scratch_.clear();
+  resp::Writer writer(scratch_, task.protocol);
+  const Call call = make_call(task, worker_.now_ms(), writer, nullptr);
+  Shard& shard = *by_id_[task.shard];
+  if (!shard.resident(*task.spec, call)) shard.fetch([] {});
+}
+
+bool Executor::run_ready() {
+  running_.swap(ready_);
+  for (const LaneKey& key : running_) run_lane(key);
+  running_.clear();
+  return !ready_.empty() && !writes_parked_;
+}
+
+void Executor::run_lane(const LaneKey& key) {
+  while (true) {
+    auto lane = lanes_.find(key);
+    CHECK(lane != lanes_.end() && !lane->second.tasks.empty());
+    Task& task = *lane->second.tasks.front();
+    scratch_.clear();
+    const Outcome outcome = attempt(task, scratch_);
+    if (outcome == Outcome::kFetch) return wait_for_rows(key, *by_id_[key.shard]);
+    if (outcome != Outcome::kDone) return ready_.push_back(key);
+    std::unique_ptr<Task> done = std::move(lane->second.tasks.front());
+    lane->second.tasks.pop_front();
+    const bool last = lane->second.tasks.empty();
+    if (last) lanes_.erase(lane);
+    --waiting_tasks_;
+    complete(std::move(done), scratch_.view());
+    if (last) return;
+  }
+}
+
+bool Executor::overdue(const Task& task) const {
+  return task.parked_since_ms != 0 &&
+         worker_.now_ms() - task.parked_since_ms > worker_.settings().overload_timeout_ms;
+}
+
+void Executor::complete(std::unique_ptr<Task> task, std::string_view reply) {
+  if (!task->on_done) {
+    return worker_.deliver(task->reply_to, reply, by_id_[task->shard]->keyspace().keys(task->database));
+  }
+  const uint32_t to = task->reply_to.worker;
+  worker_.post(to, [task = std::move(task), bytes = std::string(reply)](Worker& origin) mutable {
+    task->on_done(origin, *task, bytes);
+  });
+}
+
+bool Executor::turn(int64_t now_ms) {
+  bool more = false;
+  bool parked = false;
+  for (const auto& shard : shards_) {
+    more |= shard->turn(now_ms);
+    parked |= shard->overloaded();
+  }
+  writes_parked_ = parked;
+  return more;
+}
+
+}  // namespace capstan

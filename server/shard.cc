@@ -1,0 +1,409 @@
+#include "server/shard.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <fstream>
+#include <random>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "lmdb-store/lmdb_environment.h"
+#include "resp/output_buffer.h"
+
+namespace capstan {
+namespace {
+
+using lmdb_store::Keyspace;
+using lmdb_store::LmdbEnvironment;
+using lmdb_store::WantedRow;
+
+// Types of journal entries (FORMAT.md, "Journal entries").
+constexpr uint8_t kIdentityEntry = 1;  // log R's identity from here on, and the boot that wrote it
+constexpr uint8_t kRecordEntry = 2;    // a record of log R
+
+// Room that a write command must find before it is evaluated; what large values need on top is seen when they are
+// encoded.
+constexpr uint64_t kMinimalRoom = 64 * 1024;
+constexpr int64_t kExpiryInterval_ms = 100;
+constexpr size_t kExpirySlice = 64;
+constexpr int64_t kIdleFlush_ms = 10'000;
+constexpr int64_t kRetryFlush_ms = 1'000;
+constexpr size_t kEvictionSlice = 2'000;
+
+constexpr std::string_view kNoRoom =
+    "MISCONF the disk is full: writes are refused until there is space, reads go on. Nothing was changed.";
+
+// Changes with every boot of the system, so that a crash of the system is told from one of the process.
+std::string boot_identity() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+LogId new_agreed_log() {
+  std::random_device source;
+  return LogId{LogId::kAgreedBit | uint64_t{source()} << 32 | source()};
+}
+
+}  // namespace
+
+class Shard::Impl {
+ public:
+  Impl(ShardId id, Services services, const Options& options, std::unique_ptr<LmdbEnvironment> environment,
+       std::unique_ptr<Keyspace> keyspace)
+      : id(id),
+        services(services),
+        options(options),
+        environment(std::move(environment)),
+        keyspace(std::move(keyspace)),
+        evaluation(*this->keyspace) {}
+
+  const ShardId id;
+  const Services services;
+  const Options options;
+  std::unique_ptr<LmdbEnvironment> environment;
+  std::unique_ptr<Keyspace> keyspace;
+  Evaluation evaluation;
+  lmdb_store::Journal* journal = nullptr;
+  HybridClock clock;
+  LogId log;  // R
+  uint64_t next_number = 1;
+  std::string boot;  // that wrote the last identity entry
+  Stats stats;
+  std::vector<WantedRow> wanted;
+  bool active_expiry = true;
+  int64_t next_expiry_ms = 0;
+  bool expiry_slice_was_full = false;
+
+  // --- flushing
+  std::shared_ptr<lmdb_store::FlushJob> job;  // until its rows are marked clean
+  bool submitted = false;                     // else it waits for the journal's sync
+  lmdb_store::Position flush_position = 0;    // entries below it are in the job or in LMDB
+  int64_t last_write_ms = 0;
+  int64_t retry_flush_ms = 0;
+  struct Waiter {
+    lmdb_store::Position position;
+    std::function<void(Result<>)> done;
+  };
+  std::vector<Waiter> waiters;
+
+  void begin(Level level, int64_t now_ms);
+  Result<> propose();
+  bool room() const { return journal->room() >= kMinimalRoom; }
+  bool may_write(const CommandSpec& spec) const { return (spec.flags & kWrite) == 0 || room(); }
+  void collect(const CommandSpec& spec, const Call& call);
+
+  bool expire(int64_t now_ms);
+  bool wants_flush(int64_t now_ms) const;
+  void start_flush();
+  void submit_flush();
+  bool continue_flush(int64_t now_ms);
+  void end_flush(int64_t now_ms);
+  Result<> flush_now();
+};
+
+// --- records
+
+void Shard::Impl::begin(Level level, int64_t now_ms) {
+  // Taken over by propose() if there is an effect.
+  const Hlc stamp = std::max(Hlc{clock.last().value + 1}, Hlc::at_ms(now_ms));
+  Record& record = evaluation.effects().record();
+  evaluation.effects().reset();
+  record.dot = Dot{log, next_number};
+  record.hlc = stamp;
+  record.context = keyspace->applied();
+  evaluation.begin(level == Level::kStrong, std::max(now_ms, stamp.ms()), {record.dot, stamp, record.context});
+  last_write_ms = now_ms;
+}
+
+// Appends what was evaluated to the journal's batch and joins it. One voter: the record is committed with that batch.
+Result<> Shard::Impl::propose() {
+  Effects& effects = evaluation.effects();
+  if (effects.empty()) return {};
+  const Record& record = effects.record();
+  Encoder out(journal->begin_entry(kRecordEntry, id));
+  encode_record(record, out);
+  if (Result<lmdb_store::Position> position = journal->end_entry(); !position) return position.error();
+  clock.observe(record.hlc, record.hlc.ms(), 0);
+  ++next_number;
+  keyspace->apply(record, Replay::kNo);
+  ++stats.records;
+  return {};
+}
+
+void Shard::Impl::collect(const CommandSpec& spec, const Call& call) {
+  wanted.clear();
+  if (spec.keys.first == 0 || keyspace->reads_at_once()) return;
+  const auto count = static_cast<int>(call.args.size());
+  const int last = spec.keys.last < 0 ? count + spec.keys.last : spec.keys.last;
+  for (int i = spec.keys.first; i <= last && i < count; i += spec.keys.step) {
+    const KeyRef key = call.key(static_cast<size_t>(i));
+    if (keyspace->find(key.database, key.name, key.hash).presence == Keyspace::Presence::kUnknown) {
+      wanted.push_back(WantedRow{false, key.database, std::string(key.name)});
+    }
+  }
+}
+
+Outcome Shard::run(const CommandSpec& spec, Call& call, Level level) {
+  Impl& shard = *impl_;
+  if (!resident(spec, call)) return Outcome::kFetch;
+  resp::OutputBuffer& out = call.writer->out();
+  const size_t before = out.size();
+  if (!shard.may_write(spec)) [[unlikely]] {
+    call.reply().error(kNoRoom);
+    return Outcome::kDone;
+  }
+  shard.begin(level, call.now_ms);
+  call.evaluation = &shard.evaluation;
+  const Outcome outcome = spec.run(call);
+  if (outcome == Outcome::kFetch) {
+    shard.wanted = std::move(shard.evaluation.missing_rows());
+    return outcome;
+  }
+  if (outcome != Outcome::kDone) return outcome;
+  if (Result<> proposed = shard.propose(); !proposed) [[unlikely]] {
+    out.truncate(before);
+    call.reply().error(kNoRoom);
+  }
+  return Outcome::kDone;
+}
+
+bool Shard::resident(const CommandSpec& spec, const Call& call) {
+  impl_->collect(spec, call);
+  return impl_->wanted.empty();
+}
+
+Result<> Shard::begin_transaction(Level level, int64_t now_ms, bool writes) {
+  if (writes && !impl_->room()) return Error{ErrorCode::kFull, std::string(kNoRoom)};
+  impl_->begin(level, now_ms);
+  impl_->evaluation.read_at_once(true);
+  return {};
+}
+
+Outcome Shard::run_in_transaction(const CommandSpec& spec, Call& call) {
+  call.evaluation = &impl_->evaluation;
+  return spec.run(call);
+}
+
+Result<> Shard::end_transaction() {
+  impl_->evaluation.read_at_once(false);
+  if (Result<> proposed = impl_->propose(); !proposed) return Error{ErrorCode::kFull, std::string(kNoRoom)};
+  return {};
+}
+
+void Shard::fetch(std::function<void()> ready) {
+  std::vector<WantedRow> wanted = std::move(impl_->wanted);
+  impl_->wanted.clear();
+  if (wanted.empty()) return ready();
+  impl_->keyspace->fetch(std::move(wanted), impl_->services.read_pool, impl_->services.completions, std::move(ready));
+}
+
+std::optional<uint64_t> Shard::digest(const KeyRef& key, int64_t now_ms) {
+  const Keyspace::Found found = impl_->keyspace->find(key.database, key.name, key.hash);
+  if (found.presence == Keyspace::Presence::kUnknown) {
+    impl_->wanted.assign(1, WantedRow{false, key.database, std::string(key.name)});
+    return std::nullopt;
+  }
+  if (!found.row) return 0;
+  const Keyspace::KeyInfo info = impl_->keyspace->info(*found.row, now_ms);
+  return info.exists && !info.expired ? impl_->keyspace->digest(*found.row, key.hash) : 0;
+}
+
+// --- start and recovery
+
+Result<std::unique_ptr<Shard>> Shard::open(ShardId id, const std::string& directory, Services services,
+                                           const Options& options) {
+  auto environment = LmdbEnvironment::open(directory, {});
+  if (!environment) return environment.error();
+  auto keyspace = Keyspace::open(**environment, options.keyspace);
+  if (!keyspace) return keyspace.error();
+  auto impl = std::make_unique<Impl>(id, services, options, std::move(*environment), std::move(*keyspace));
+  impl->log = impl->keyspace->agreed_log();
+  return std::unique_ptr<Shard>(new Shard(std::move(impl)));
+}
+
+Shard::Shard(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Shard::~Shard() = default;
+
+Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view payload) {
+  Impl& shard = *impl_;
+  const auto corrupt = [&](std::string what) {
+    return Error{ErrorCode::kCorrupt, "journal position " + std::to_string(position) + ": " + what};
+  };
+  Decoder in(payload);
+  if (entry_type == kIdentityEntry) {
+    shard.log = LogId{in.u64()};
+    shard.boot = in.bytes();
+    if (!in.done() || !shard.log.agreed()) return corrupt("malformed identity");
+    shard.keyspace->set_agreed_log(shard.log);
+    return {};
+  }
+  if (entry_type != kRecordEntry) return corrupt("unknown entry type " + std::to_string(entry_type));
+  Record& record = shard.evaluation.effects().record();
+  if (!decode_record_into(shard.log, in, record)) return corrupt("malformed record");
+  const uint64_t applied = shard.keyspace->applied()[shard.log];
+  if (record.dot.number <= applied) return {};
+  if (record.dot.number != applied + 1) return corrupt("a gap in log R before " + std::to_string(record.dot.number));
+  // LMDB may hold rows newer than its clock, if a flush was cut short (flush.h).
+  shard.keyspace->apply(record, Replay::kYes);
+  ++shard.stats.records;
+  if (shard.keyspace->dirty_bytes() < shard.keyspace->options().dirty_bytes) return {};
+  return shard.flush_now();
+}
+
+Result<> Shard::start(lmdb_store::Journal& journal, bool tail_cut) {
+  Impl& shard = *impl_;
+  shard.journal = &journal;
+  shard.evaluation.effects().reset();
+  const std::string boot = boot_identity();
+  const bool system_crashed = !shard.boot.empty() && shard.boot != boot && shard.options.tail_may_be_lost;
+  if (shard.log == LogId{} || tail_cut || system_crashed) shard.log = new_agreed_log();
+  shard.keyspace->set_agreed_log(shard.log);
+  shard.next_number = shard.keyspace->applied()[shard.log] + 1;
+  shard.clock.observe(shard.keyspace->last_stamp(), shard.keyspace->last_stamp().ms(), 0);
+  std::string identity;
+  Encoder out(identity);
+  out.u64(shard.log.value);
+  out.bytes(boot);
+  if (Result<lmdb_store::Position> position = journal.append(kIdentityEntry, shard.id, identity); !position) {
+    return position.error();
+  }
+  return {};
+}
+
+// --- background work
+
+bool Shard::turn(int64_t now_ms) {
+  Impl& shard = *impl_;
+  bool more = shard.expire(now_ms);
+  more |= shard.keyspace->evict(kEvictionSlice);
+  if (shard.job) return shard.continue_flush(now_ms) || more;
+  if (shard.wants_flush(now_ms)) shard.start_flush();
+  return more;
+}
+
+bool Shard::Impl::expire(int64_t now_ms) {
+  if (!active_expiry || (now_ms < next_expiry_ms && !expiry_slice_was_full) || !room()) return false;
+  next_expiry_ms = now_ms + kExpiryInterval_ms;
+  std::vector<std::pair<Database, std::string>> keys;
+  keyspace->expired_keys(now_ms, kExpirySlice, keys);
+  expiry_slice_was_full = keys.size() >= kExpirySlice;
+  if (keys.empty()) return false;
+  const int64_t written_ms = last_write_ms;
+  begin(Level::kStrong, now_ms);
+  last_write_ms = written_ms;
+  for (const auto& [database, name] : keys) evaluation.effects().remove(database, name);
+  // Without room they expire later; readers do not see them.
+  if (propose()) stats.expired_keys += keys.size();
+  return expiry_slice_was_full;
+}
+
+bool Shard::Impl::wants_flush(int64_t now_ms) const {
+  if (now_ms < retry_flush_ms) return false;
+  if (!waiters.empty()) return true;
+  if (!keyspace->needs_flush()) return false;
+  return keyspace->dirty_bytes() >= keyspace->options().dirty_bytes || journal->bytes_in_use() >= options.journal_limit ||
+         now_ms - last_write_ms >= kIdleFlush_ms;
+}
+
+void Shard::Impl::start_flush() {
+  flush_position = journal->end();
+  job = keyspace->begin_flush();
+  submitted = false;
+  // The state on disk never covers a record that the journal may lose.
+  if (journal->synced() < flush_position) journal->request_sync();
+}
+
+void Shard::Impl::submit_flush() {
+  submitted = true;
+  services.flush_thread.submit(job, services.completions, [] {});
+}
+
+bool Shard::Impl::continue_flush(int64_t now_ms) {
+  if (!submitted) {
+    if (journal->synced() >= flush_position) {
+      submit_flush();
+    } else if (journal->written() >= flush_position) {
+      journal->request_sync();
+    }
+    return true;
+  }
+  if (!job->done()) return false;
+  if (keyspace->finish_flush()) return true;
+  end_flush(now_ms);
+  return false;
+}
+
+void Shard::Impl::end_flush(int64_t now_ms) {
+  const Result<> result = job->result();
+  const uint64_t rows = job->rows_written();
+  job.reset();
+  stats.last_flush_failed = !result.ok();
+  if (!result) {
+    // A full disk may get space again; what was not flushed stays in memory and in the journal. Any other failure
+    // leaves it unknown what the disk holds.
+    if (result.error().code != ErrorCode::kFull) {
+      spdlog::critical("shard {}: flush failed: {}", id, result.error().message);
+      CHECK(false, "LMDB could not be written");
+    }
+    spdlog::error("shard {}: no space for a flush, it is tried again: {}", id, result.error().message);
+    retry_flush_ms = now_ms + kRetryFlush_ms;
+  } else {
+    ++stats.flushes;
+    stats.flushed_rows += rows;
+    stats.last_flush_ms = now_ms;
+    journal->release(id, flush_position);
+  }
+  const auto ended = [&](const Waiter& waiter) {
+    if (result.ok() && waiter.position > flush_position) return false;
+    waiter.done(result);
+    return true;
+  };
+  std::erase_if(waiters, ended);
+}
+
+void Shard::checkpoint(std::function<void(Result<>)> done) {
+  if (!impl_->keyspace->needs_flush() && !impl_->job) return done({});
+  impl_->waiters.push_back({impl_->journal->end(), std::move(done)});
+}
+
+Result<> Shard::Impl::flush_now() {
+  if (!keyspace->needs_flush()) return {};
+  const auto now = keyspace->begin_flush();
+  const Result<> result = now->run();
+  while (keyspace->finish_flush()) {
+  }
+  return result;
+}
+
+Result<> Shard::close() {
+  Impl& shard = *impl_;
+  if (shard.journal) {
+    if (Result<lmdb_store::Position> written = shard.journal->write(); !written) return written.error();
+    if (Result<> synced = shard.journal->sync(); !synced) return synced;
+  }
+  if (shard.job) {
+    if (!shard.submitted) shard.submit_flush();
+    while (!shard.job->done()) std::this_thread::yield();
+    while (shard.continue_flush(wall_ms())) {
+    }
+  }
+  if (Result<> flushed = shard.flush_now(); !flushed) return flushed;
+  if (shard.journal) shard.journal->release(shard.id, shard.journal->end());
+  return {};
+}
+
+bool Shard::overloaded() const {
+  const Keyspace& keyspace = *impl_->keyspace;
+  return impl_->job && keyspace.dirty_bytes() >= keyspace.options().dirty_bytes;
+}
+
+void Shard::set_active_expiry(bool on) { impl_->active_expiry = on; }
+ShardId Shard::id() const { return impl_->id; }
+Keyspace& Shard::keyspace() { return *impl_->keyspace; }
+const Shard::Stats& Shard::stats() const { return impl_->stats; }
+
+}  // namespace capstan
