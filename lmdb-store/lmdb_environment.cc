@@ -23,7 +23,11 @@ constexpr uint32_t kFormat = 1;
 constexpr mdb_mode_t kFileMode = 0640;
 // So long reopen() waits for views to end by themselves before it lets new ones wait.
 constexpr std::chrono::milliseconds kPatience{20};
+// Of LMDB's pages, for estimates.
+constexpr size_t kPageBytes = 4096;
 constexpr size_t kPageHeaderBytes = 16;
+constexpr size_t kNodeHeaderBytes = 10;   // of an entry, and its place in the page's index
+constexpr size_t kMaxInlineBytes = 2000;  // larger values lie on pages of their own
 
 unsigned index_of(Table table) { return static_cast<unsigned>(table); }
 
@@ -182,11 +186,7 @@ class LmdbBatch final : public WriteBatch {
 
   std::optional<std::string_view> get(Table table, std::string_view key) override {
     CHECK(usable());
-    Position& position = position_in(table);
-    if (key > std::string_view(position.bound)) return {};
-    MDB_val wanted = to_val(key), value;
-    if (!transaction_.found(mdb_cursor_get(position.cursor, &wanted, &value, MDB_SET))) return {};
-    return to_view(value);
+    return look_up(position_in(table), key);
   }
   std::unique_ptr<Cursor> cursor(Table table) override {
     CHECK(usable());
@@ -196,29 +196,39 @@ class LmdbBatch final : public WriteBatch {
   Result<char*> reserve(Table table, std::string_view key, size_t size) override {
     CHECK(usable() && !key.empty() && key.size() <= kMaxKeyBytes);
     Position& position = position_in(table);
+    if (!std::exchange(position.looked_up, false)) look_up(position, key);
     // MDB_APPEND fills pages to the brim instead of splitting them in halves; it is for keys above all others.
     const bool append = key > std::string_view(position.bound);
     MDB_val wanted = to_val(key), value{size, nullptr};
     const int code = mdb_cursor_put(position.cursor, &wanted, &value, MDB_RESERVE | (append ? MDB_APPEND : 0u));
     if (code != MDB_SUCCESS) return fail(code, "put");
+    ++transaction_.changes;
     if (append) position.bound = key;
-    note_change(position, value);
+    if (size > kMaxInlineBytes) {
+      touched_bytes_ += size + kPageHeaderBytes + kPageBytes / 2;  // pages of its own; on average half of one is empty
+    } else if (append) {
+      touched_bytes_ += key.size() + size + kNodeHeaderBytes;
+    } else {
+      note_leaf(position, value.mv_data);
+    }
     return static_cast<char*>(value.mv_data);
   }
 
   Result<> erase(Table table, std::string_view key) override {
     CHECK(usable());
-    if (!get(table, key)) return {};
     Position& position = position_in(table);
+    if (!look_up(position, key)) return {};
+    position.looked_up = false;
     if (const int code = mdb_cursor_del(position.cursor, 0); code != MDB_SUCCESS) return fail(code, "erase");
+    ++transaction_.changes;
+    // The entry that took its place, if there is one on the page.
     MDB_val next_key{}, next_value{};
-    // The entry that took its place: by its address the page is known.
-    mdb_cursor_get(position.cursor, &next_key, &next_value, MDB_GET_CURRENT);
-    note_change(position, MDB_val{0, next_key.mv_data});
+    const int code = mdb_cursor_get(position.cursor, &next_key, &next_value, MDB_GET_CURRENT);
+    if (code == MDB_SUCCESS) note_leaf(position, next_key.mv_data);
     return {};
   }
 
-  uint64_t touched_pages() const override { return touched_pages_; }
+  uint64_t touched_pages() const override { return touched_bytes_ / kPageBytes; }
 
   Result<> commit() override {
     CHECK(usable());
@@ -238,7 +248,9 @@ class LmdbBatch final : public WriteBatch {
   struct Position {
     MDB_cursor* cursor = nullptr;  // ends with the transaction
     std::string bound;             // no key of the table is above it
-    uintptr_t last_address = 0;
+    bool looked_up = false;        // since the last change
+    // Where the look-up found the first key that is not below.
+    const char* found = nullptr;
   };
 
   bool usable() const { return transaction_.txn != nullptr && !failed_; }
@@ -264,26 +276,29 @@ class LmdbBatch final : public WriteBatch {
     return environment_.write_error(code, what);
   }
 
-  // A dirty page is a block of its own in memory, so entries far apart are on different ones; a large value has pages
-  // to itself.
-  void note_change(Position& position, const MDB_val& value) {
-    constexpr uintptr_t kPageBytes = 4096;
-    ++transaction_.changes;
-    if (value.mv_size > kPageBytes / 2) {
-      touched_pages_ += (value.mv_size + kPageHeaderBytes + kPageBytes - 1) / kPageBytes;
-      return;
-    }
-    const auto address = reinterpret_cast<uintptr_t>(value.mv_data);
-    const uintptr_t distance = address > position.last_address ? address - position.last_address  //
-                                                               : position.last_address - address;
-    if (distance >= kPageBytes) ++touched_pages_;
-    position.last_address = address;
+  // Leaves the cursor on the leaf where the key is or would be, so that a change does not search again.
+  std::optional<std::string_view> look_up(Position& position, std::string_view key) {
+    position.looked_up = true;
+    position.found = nullptr;
+    if (key.empty() || key > std::string_view(position.bound)) return {};
+    MDB_val at = to_val(key), value;
+    if (!transaction_.found(mdb_cursor_get(position.cursor, &at, &value, MDB_SET_RANGE))) return {};
+    position.found = static_cast<const char*>(at.mv_data);
+    if (to_view(at) != key) return {};
+    return to_view(value);
+  }
+
+  // LMDB copies a page into memory of its own before the first change. So if an entry is far now from where its
+  // neighbourhood was before the change, this change was its page's first.
+  void note_leaf(const Position& position, const void* now) {
+    const auto before = reinterpret_cast<uintptr_t>(position.found), after = reinterpret_cast<uintptr_t>(now);
+    if ((before > after ? before - after : after - before) >= kPageBytes) touched_bytes_ += kPageBytes;
   }
 
   LmdbEnvironment& environment_;
   Transaction transaction_;
   std::array<Position, kTables> positions_;
-  uint64_t touched_pages_ = 0;
+  uint64_t touched_bytes_ = 0;
   bool failed_ = false;
   const std::thread::id thread_ = std::this_thread::get_id();
 };
