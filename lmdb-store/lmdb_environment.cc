@@ -1,6 +1,5 @@
 #include "lmdb-store/lmdb_environment.h"
 
-#include <lmdb.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,11 +7,11 @@
 #include <bit>
 #include <cerrno>
 #include <chrono>
-#include <thread>
 #include <utility>
 
 #include "base/bytes.h"
 #include "lmdb-store/file.h"
+#include "lmdb-store/lmdb_transactions.h"
 
 namespace capstan::lmdb_store {
 namespace {
@@ -23,16 +22,6 @@ constexpr uint32_t kFormat = 1;
 constexpr mdb_mode_t kFileMode = 0640;
 // So long reopen() waits for views to end by themselves before it lets new ones wait.
 constexpr std::chrono::milliseconds kPatience{20};
-// Of LMDB's pages, for estimates.
-constexpr size_t kPageBytes = 4096;
-constexpr size_t kPageHeaderBytes = 16;
-constexpr size_t kNodeHeaderBytes = 10;   // of an entry, and its place in the page's index
-constexpr size_t kMaxInlineBytes = 2000;  // larger values lie on pages of their own
-
-unsigned index_of(Table table) { return static_cast<unsigned>(table); }
-
-MDB_val to_val(std::string_view bytes) { return MDB_val{bytes.size(), const_cast<char*>(bytes.data())}; }
-std::string_view to_view(const MDB_val& val) { return {static_cast<const char*>(val.mv_data), val.mv_size}; }
 
 ErrorCode code_of(int code) {
   switch (code) {
@@ -76,232 +65,7 @@ int reason_of_short_write(MDB_env* env) {
   return 0;
 }
 
-// What a view and a batch have in common.
-struct Transaction {
-  MDB_txn* txn;
-  const std::array<unsigned, kTables>& tables;
-  const std::string& directory;
-  uint64_t changes = 0;
-  unsigned cursors = 0;
-
-  // Whether there is a result; a failed read stops the process.
-  bool found(int code) const {
-    if (code == MDB_SUCCESS) return true;
-    CHECK(code == MDB_NOTFOUND, "cannot read the LMDB environment " + directory + ": " + mdb_strerror(code) +
-                                    "; restore it from a backup or another replica");
-    return false;
-  }
-};
-
-class LmdbCursor final : public Cursor {
- public:
-  LmdbCursor(Transaction& transaction, Table table) : transaction_(transaction) {
-    const int code = mdb_cursor_open(transaction.txn, transaction.tables[index_of(table)], &cursor_);
-    CHECK(code == MDB_SUCCESS, mdb_strerror(code));
-    ++transaction_.cursors;
-  }
-  LmdbCursor(const LmdbCursor&) = delete;
-  ~LmdbCursor() override {
-    mdb_cursor_close(cursor_);
-    --transaction_.cursors;
-  }
-
-  bool seek(std::string_view key) override {
-    key_ = to_val(key);
-    return move(key.empty() ? MDB_FIRST : MDB_SET_RANGE);
-  }
-  bool last() override { return move(MDB_LAST); }
-  bool next() override {
-    check_position();
-    return move(MDB_NEXT);
-  }
-  bool previous() override {
-    check_position();
-    return move(MDB_PREV);
-  }
-  std::string_view key() const override {
-    check_position();
-    return to_view(key_);
-  }
-  std::string_view value() const override {
-    check_position();
-    return to_view(value_);
-  }
-
- private:
-  bool move(MDB_cursor_op operation) {
-    changes_ = transaction_.changes;
-    return positioned_ = transaction_.found(mdb_cursor_get(cursor_, &key_, &value_, operation));
-  }
-  void check_position() const {
-    CHECK(positioned_ && changes_ == transaction_.changes, "a cursor that stands nowhere");
-  }
-
-  Transaction& transaction_;
-  MDB_cursor* cursor_ = nullptr;
-  MDB_val key_{};
-  MDB_val value_{};
-  uint64_t changes_ = 0;
-  bool positioned_ = false;
-};
-
 }  // namespace
-
-class LmdbView final : public ReadView {
- public:
-  LmdbView(LmdbEnvironment& environment, MDB_txn* txn)
-      : environment_(environment), transaction_{txn, environment.tables_, environment.directory_} {}
-  LmdbView(const LmdbView&) = delete;
-  ~LmdbView() override {
-    CHECK(transaction_.cursors == 0, "a cursor outlives its view");
-    environment_.end_read(transaction_.txn, true);
-  }
-
-  std::optional<std::string_view> get(Table table, std::string_view key) override {
-    MDB_val wanted = to_val(key), value;
-    if (!transaction_.found(mdb_get(transaction_.txn, transaction_.tables[index_of(table)], &wanted, &value)))
-      return {};
-    return to_view(value);
-  }
-  std::unique_ptr<Cursor> cursor(Table table) override { return std::make_unique<LmdbCursor>(transaction_, table); }
-
- private:
-  LmdbEnvironment& environment_;
-  Transaction transaction_;
-};
-
-// All changes and look-ups of a table go through one LMDB cursor: when the next key lies on the leaf where it stands,
-// LMDB searches only there.
-class LmdbBatch final : public WriteBatch {
- public:
-  LmdbBatch(LmdbEnvironment& environment, MDB_txn* txn)
-      : environment_(environment), transaction_{txn, environment.tables_, environment.directory_} {}
-  LmdbBatch(const LmdbBatch&) = delete;
-  ~LmdbBatch() override {
-    if (transaction_.txn == nullptr) return;
-    check_ending();
-    mdb_txn_abort(transaction_.txn);
-    environment_.end_write();
-  }
-
-  std::optional<std::string_view> get(Table table, std::string_view key) override {
-    CHECK(usable());
-    return look_up(position_in(table), key);
-  }
-  std::unique_ptr<Cursor> cursor(Table table) override {
-    CHECK(usable());
-    return std::make_unique<LmdbCursor>(transaction_, table);
-  }
-
-  Result<char*> reserve(Table table, std::string_view key, size_t size) override {
-    CHECK(usable() && !key.empty() && key.size() <= kMaxKeyBytes);
-    Position& position = position_in(table);
-    if (!std::exchange(position.looked_up, false)) look_up(position, key);
-    // MDB_APPEND fills pages to the brim instead of splitting them in halves; it is for keys above all others.
-    const bool append = key > std::string_view(position.bound);
-    MDB_val wanted = to_val(key), value{size, nullptr};
-    const int code = mdb_cursor_put(position.cursor, &wanted, &value, MDB_RESERVE | (append ? MDB_APPEND : 0u));
-    if (code != MDB_SUCCESS) return fail(code, "put");
-    ++transaction_.changes;
-    if (append) position.bound = key;
-    if (size > kMaxInlineBytes) {
-      touched_bytes_ += size + kPageHeaderBytes + kPageBytes / 2;  // pages of its own; on average half of one is empty
-    } else if (append) {
-      touched_bytes_ += key.size() + size + kNodeHeaderBytes;
-    } else {
-      note_leaf(position, value.mv_data);
-    }
-    return static_cast<char*>(value.mv_data);
-  }
-
-  Result<> erase(Table table, std::string_view key) override {
-    CHECK(usable());
-    Position& position = position_in(table);
-    if (!look_up(position, key)) return {};
-    position.looked_up = false;
-    if (const int code = mdb_cursor_del(position.cursor, 0); code != MDB_SUCCESS) return fail(code, "erase");
-    ++transaction_.changes;
-    // The entry that took its place, if there is one on the page.
-    MDB_val next_key{}, next_value{};
-    const int code = mdb_cursor_get(position.cursor, &next_key, &next_value, MDB_GET_CURRENT);
-    if (code == MDB_SUCCESS) note_leaf(position, next_key.mv_data);
-    return {};
-  }
-
-  uint64_t touched_pages() const override { return touched_bytes_ / kPageBytes; }
-
-  Result<> commit() override {
-    CHECK(usable());
-    check_ending();
-    const int code = mdb_txn_commit(std::exchange(transaction_.txn, nullptr));
-    Result<> result;
-    if (code == MDB_SUCCESS) {
-      environment_.update_size();
-    } else {
-      result = environment_.write_error(code, "commit");
-    }
-    environment_.end_write();
-    return result;
-  }
-
- private:
-  struct Position {
-    MDB_cursor* cursor = nullptr;  // ends with the transaction
-    std::string bound;             // no key of the table is above it
-    bool looked_up = false;        // since the last change
-    // Where the look-up found the first key that is not below.
-    const char* found = nullptr;
-  };
-
-  bool usable() const { return transaction_.txn != nullptr && !failed_; }
-
-  void check_ending() const {
-    CHECK(transaction_.cursors == 0, "a cursor outlives its batch");
-    CHECK(thread_ == std::this_thread::get_id(), "LMDB's lock of the writer belongs to a thread");
-  }
-
-  Position& position_in(Table table) {
-    Position& position = positions_[index_of(table)];
-    if (position.cursor == nullptr) [[unlikely]] {
-      const int code = mdb_cursor_open(transaction_.txn, transaction_.tables[index_of(table)], &position.cursor);
-      CHECK(code == MDB_SUCCESS, mdb_strerror(code));
-      MDB_val key, value;
-      if (transaction_.found(mdb_cursor_get(position.cursor, &key, &value, MDB_LAST))) position.bound = to_view(key);
-    }
-    return position;
-  }
-
-  Error fail(int code, const char* what) {
-    failed_ = true;
-    return environment_.write_error(code, what);
-  }
-
-  // Leaves the cursor on the leaf where the key is or would be, so that a change does not search again.
-  std::optional<std::string_view> look_up(Position& position, std::string_view key) {
-    position.looked_up = true;
-    position.found = nullptr;
-    if (key.empty() || key > std::string_view(position.bound)) return {};
-    MDB_val at = to_val(key), value;
-    if (!transaction_.found(mdb_cursor_get(position.cursor, &at, &value, MDB_SET_RANGE))) return {};
-    position.found = static_cast<const char*>(at.mv_data);
-    if (to_view(at) != key) return {};
-    return to_view(value);
-  }
-
-  // LMDB copies a page into memory of its own before the first change. So if an entry is far now from where its
-  // neighbourhood was before the change, this change was its page's first.
-  void note_leaf(const Position& position, const void* now) {
-    const auto before = reinterpret_cast<uintptr_t>(position.found), after = reinterpret_cast<uintptr_t>(now);
-    if ((before > after ? before - after : after - before) >= kPageBytes) touched_bytes_ += kPageBytes;
-  }
-
-  LmdbEnvironment& environment_;
-  Transaction transaction_;
-  std::array<Position, kTables> positions_;
-  uint64_t touched_bytes_ = 0;
-  bool failed_ = false;
-  const std::thread::id thread_ = std::this_thread::get_id();
-};
 
 LmdbEnvironment::LmdbEnvironment(std::string directory, const Options& options)
     : directory_(std::move(directory)), options_(options) {}
