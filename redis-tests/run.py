@@ -16,6 +16,7 @@ sys.path.insert(0, HERE)
 from harness import Server, Skip, is_redis  # noqa: E402
 
 SUITES = [
+    "selfcheck",
     "compare",
     "differential",
     "consistency",
@@ -183,6 +184,7 @@ def main():
     options = parser.parse_args()
     if os.sep in options.server:
         options.server = os.path.abspath(options.server)
+    options.build = os.path.abspath(options.build)
     sys.exit(Runner(options).run())
 
 
