@@ -125,21 +125,12 @@ bool Effects::clears(Database database) const {
   return std::find(record_.clears.begin(), record_.clears.end(), database) != record_.clears.end();
 }
 
-std::string_view Effects::keep(std::string_view bytes) {
-  if (arena_used_ == arena_.size()) arena_.emplace_back();
-  return arena_[arena_used_++].assign(bytes);
-}
+std::string_view Effects::keep(std::string_view bytes) { return kept_.add(bytes); }
 
-// The arena's string that holds value, if it is a recent one (so that many amendments of one value copy it once), else
-// a new one.
+// So that many amendments of one value copy it once.
 std::string& Effects::own_copy(std::string_view value) {
-  constexpr size_t kRecent = 8;
-  for (size_t i = arena_used_; i > 0 && i + kRecent > arena_used_; --i) {
-    std::string& candidate = arena_[i - 1];
-    if (candidate.data() == value.data() && candidate.size() == value.size()) return candidate;
-  }
-  keep(value);
-  return arena_[arena_used_ - 1];
+  std::string* const own = amended_.find(value);
+  return own != nullptr ? *own : amended_.add(value);
 }
 
 void Effects::reset() {
@@ -151,11 +142,30 @@ void Effects::reset() {
   if (record_.keys.capacity() > kKeptKeys) record_.keys.shrink_to_fit();
   if (!keys_.empty()) keys_.clear();
   if (!elements_.empty()) elements_.clear();
-  if (arena_used_ > kKeptStrings) arena_.resize(kKeptStrings);
-  for (size_t i = 0; i < std::min(arena_used_, arena_.size()); ++i) {
-    if (arena_[i].capacity() > kKeptStringBytes) std::string().swap(arena_[i]);
+  kept_.reset();
+  amended_.reset();
+}
+
+std::string& Effects::Arena::add(std::string_view bytes) {
+  if (used_ == strings_.size()) strings_.emplace_back();
+  return strings_[used_++].assign(bytes);
+}
+
+std::string* Effects::Arena::find(std::string_view value) {
+  constexpr size_t kNewest = 8;
+  for (size_t i = used_; i > 0 && i + kNewest > used_; --i) {
+    std::string& candidate = strings_[i - 1];
+    if (candidate.data() == value.data() && candidate.size() == value.size()) return &candidate;
   }
-  arena_used_ = 0;
+  return nullptr;
+}
+
+void Effects::Arena::reset() {
+  if (used_ > kKeptStrings) strings_.resize(kKeptStrings);
+  for (size_t i = 0; i < std::min(used_, strings_.size()); ++i) {
+    if (strings_[i].capacity() > kKeptStringBytes) std::string().swap(strings_[i]);
+  }
+  used_ = 0;
 }
 
 KeyEffect& Effects::key(Database database, std::string_view name) {

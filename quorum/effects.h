@@ -57,11 +57,24 @@ class Effects {
   void extend(ElementEffect& earlier, const ElementEffect& effect);
   std::string& own_copy(std::string_view value);
 
+  // Strings that keep their memory (and their place) from record to record.
+  class Arena {
+   public:
+    std::string& add(std::string_view bytes);
+    // The string that is this very value, if it is one of the newest.
+    std::string* find(std::string_view value);
+    void reset();
+
+   private:
+    std::deque<std::string> strings_;  // the first used_ are in use
+    size_t used_ = 0;
+  };
+
   Record record_;
   absl::flat_hash_map<std::pair<Database, std::string_view>, size_t> keys_;
   absl::flat_hash_map<std::tuple<size_t, ElementKind, std::string_view>, size_t> elements_;
-  std::deque<std::string> arena_;  // the first arena_used_ are in use; the others keep their memory
-  size_t arena_used_ = 0;
+  Arena kept_;
+  Arena amended_;  // values that only this record's effects view, and that may change in place
 };
 
 }  // namespace capstan

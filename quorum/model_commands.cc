@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/check.h"
 #include "quorum/element_value.h"
 #include "quorum/mutant.h"
 
