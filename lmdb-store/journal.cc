@@ -29,7 +29,8 @@ Result<std::unique_ptr<Journal>> Journal::open(FileSystem& files, const std::str
   if (!made) return made.error();
   SegmentHeader header;
   header.identity = random_identity();
-  header.start = recovery.next_segment;
+  CHECK(recovery.base < UINT32_MAX);
+  header.start = recovery.base + 1;
   header.segment_bytes = options.segment_bytes;
   std::unique_ptr<Journal> journal(new Journal(files, directory, header, options, recovery.old));
   if (Result<> started = journal->start(); !started) return started.error();
@@ -40,18 +41,17 @@ Journal::Journal(FileSystem& files, const std::string& directory, const SegmentH
                  const JournalOptions& options, std::shared_ptr<OldJournals> old)
     : options_(options),
       old_(std::move(old)),
-      syncer_(options_, position_of(header.start, 0), failure_),
+      syncer_(options_, position_of(header.start - 1, options.segment_bytes), failure_),
       pool_(files, directory, header, options_, syncer_.synced_position(), failure_),
-      batch_({header.identity, options.segment_bytes, options.frame_bytes}, header.start),
+      batch_({header.identity, options.segment_bytes, options.frame_bytes}, header.start - 1),
       written_(batch_.end()) {}
 
 Journal::~Journal() = default;
 
 Result<> Journal::start() {
   if (Result<> started = pool_.start(); !started) return started;
-  Result<Segment> first = pool_.take();
-  if (!first) return first.error();
-  current_ = std::move(*first);
+  const Result<> first = take_segment();
+  if (!first && first.error().code != ErrorCode::kFull) return first;
   return {};
 }
 
@@ -65,11 +65,16 @@ Result<Position> Journal::end_entry_slowly() {
 Result<> Journal::make_room(uint64_t payload_bytes) {
   const uint64_t cost = batch_.entry_cost(payload_bytes);
   while (batch_.room() < cost) {
-    Result<Segment> segment = pool_.take();
-    if (!segment) return segment.error();
-    taken_.push_back(std::move(*segment));
-    batch_.add_segment();
+    if (Result<> taken = take_segment(); !taken) return taken;
   }
+  return {};
+}
+
+Result<> Journal::take_segment() {
+  Result<Segment> segment = pool_.take();
+  if (!segment) return segment.error();
+  taken_.push_back(std::move(*segment));
+  batch_.add_segment();
   return {};
 }
 
@@ -90,6 +95,7 @@ Result<Position> Journal::write() {
 }
 
 Result<> Journal::write_run(JournalBatch::Run& run) {
+  if (run.begin == run.end) return {};  // what comes before the journal's first segment
   if (run.segment != current_.number) {
     CHECK(!taken_.empty() && taken_.front().number == run.segment);
     current_ = std::exchange(taken_.front(), {});

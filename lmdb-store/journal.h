@@ -33,7 +33,8 @@ namespace capstan::lmdb_store {
 class Journal {
  public:
   // Creates the journal of `worker` for this start under <data_directory>/journal/<worker>/ and waits until its first
-  // segment is ready. `recovery` is what recover_journals returned for this start, with more than `worker` workers.
+  // segment is ready; on a full disk it begins without room. `recovery` is what recover_journals returned for this
+  // start, with more than `worker` workers.
   static Result<std::unique_ptr<Journal>> open(FileSystem& files, const std::string& data_directory, uint32_t worker,
                                                const JournalOptions& options, const JournalRecovery& recovery);
   // Stops the threads. A batch that was not written is lost; what was not synced is up to the operating system.
@@ -90,7 +91,7 @@ class Journal {
 
   // Disk space of segments that hold entries which are not released, of this journal alone: what a recovery would
   // read. Those of earlier starts: JournalRecovery::old.
-  uint64_t bytes_in_use() const { return (closed_.size() + 1) * options_.segment_bytes; }
+  uint64_t bytes_in_use() const { return (closed_.size() + (current_.file ? 1 : 0)) * options_.segment_bytes; }
 
  private:
   struct ClosedSegment {
@@ -102,7 +103,8 @@ class Journal {
           std::shared_ptr<OldJournals> old);
   Result<> start();
   Result<Position> end_entry_slowly();
-  Result<> make_room(uint64_t bytes);
+  Result<> make_room(uint64_t payload_bytes);
+  Result<> take_segment();
   Result<> write_run(JournalBatch::Run& run);
   void retire_released();
 
@@ -112,7 +114,7 @@ class Journal {
   JournalSync syncer_;
   SegmentPool pool_;
   JournalBatch batch_;
-  Segment current_;
+  Segment current_;            // none before the first entry was written
   std::deque<Segment> taken_;  // the next ones, already part of the batch's room
   Position written_;
   std::deque<ClosedSegment> closed_;  // oldest first

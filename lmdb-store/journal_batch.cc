@@ -16,12 +16,12 @@ constexpr size_t kKeptBufferBytes = 4u << 20;
 
 }  // namespace
 
-JournalBatch::JournalBatch(const Geometry& geometry, uint32_t segment) : geometry_(geometry) {
+JournalBatch::JournalBatch(const Geometry& geometry, uint32_t base) : geometry_(geometry) {
   CHECK(geometry.frame_bytes <= kMaxFrameBytes && geometry.frame_bytes % kFrameAlignment == 0);
   CHECK(geometry.frame_bytes >= 4 * kFrameOverhead);
   CHECK(geometry.segment_bytes <= kMaxSegmentBytes && geometry.segment_bytes % kFrameAlignment == 0);
   CHECK(geometry.segment_bytes >= kSegmentHeaderBytes + kFrameHeaderBytes + 4 * kSegmentWaste);
-  runs_.push_back({segment, kSegmentHeaderBytes});
+  runs_.push_back({base, static_cast<uint32_t>(geometry.segment_bytes)});
   open_frame();
 }
 
@@ -66,9 +66,11 @@ void JournalBatch::close_frame() {
 void JournalBatch::next_segment() {
   CHECK(segments_ahead_ > 0);
   --segments_ahead_;
-  frames_.push_back({buffer_.size(), 0, true, static_cast<uint32_t>(runs_.size() - 1)});
-  buffer_.append(kFrameHeaderBytes, '\0');
   Run& run = runs_.back();
+  if (run.offset < geometry_.segment_bytes) {
+    frames_.push_back({buffer_.size(), 0, true, static_cast<uint32_t>(runs_.size() - 1)});
+    buffer_.append(kFrameHeaderBytes, '\0');
+  }
   run.end = buffer_.size();
   for (ShardId shard = 0; shard < last_.size(); ++shard) {
     if (last_[shard] != 0) run.last.emplace_back(shard, std::exchange(last_[shard], 0));

@@ -33,8 +33,9 @@ class JournalBatch {
     LastEntries last;  // complete, all batches considered, when the segment ends with this run
   };
 
-  // Begins empty, at the start of `segment`.
-  JournalBatch(const Geometry& geometry, uint32_t segment);
+  // Begins empty and without room, behind the end of a segment `base` that does not exist: the first one to be added is
+  // the one after it.
+  JournalBatch(const Geometry& geometry, uint32_t base);
 
   // Encode the payload at the end of the returned string, touching nothing before it; then end_entry or drop_entry.
   std::string& begin_entry(uint8_t type, ShardId shard) {

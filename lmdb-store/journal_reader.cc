@@ -41,7 +41,11 @@ class JournalReader::Window {
 };
 
 JournalReader::JournalReader(FileSystem& files, const JournalFiles& journal, const EntryCallback& callback)
-    : files_(files), journal_(journal), callback_(callback), last_(journal.segments.size()) {}
+    : files_(files),
+      journal_(journal),
+      callback_(callback),
+      beheaded_(journal.segments.front().number > journal.start),
+      last_(journal.segments.size()) {}
 
 JournalReader::~JournalReader() = default;
 
@@ -129,6 +133,7 @@ Result<bool> JournalReader::read_segment() {
 }
 
 bool JournalReader::entries_are_well_formed(std::string_view entries) const {
+  bool beheaded = beheaded_;
   bool partial = partial_.has_value();
   EntryHeader open;
   if (partial) open = {partial_->type, partial_->shard};
@@ -137,9 +142,11 @@ bool JournalReader::entries_are_well_formed(std::string_view entries) const {
     const EntryHeader header = load_entry_header(entries.data());
     if (header.type == 0 || header.bytes > entries.size() - kEntryHeaderBytes) return false;
     const bool continues = header.part == Part::kMiddle || header.part == Part::kLast;
-    if (continues != partial) return false;
-    if (continues && (header.type != open.type || header.shard != open.shard)) return false;
+    beheaded = beheaded && continues;
+    if (continues != partial && !beheaded) return false;
+    if (continues && partial && (header.type != open.type || header.shard != open.shard)) return false;
     partial = header.part == Part::kFirst || header.part == Part::kMiddle;
+    beheaded = beheaded && partial;
     open = header;
     entries.remove_prefix(kEntryHeaderBytes + header.bytes);
   }
@@ -158,6 +165,10 @@ Result<> JournalReader::deliver(std::string_view entries, Position position) {
 }
 
 Result<> JournalReader::deliver_part(const EntryHeader& header, std::string_view payload, Position position) {
+  if (std::exchange(beheaded_, beheaded_ && header.part == Part::kMiddle) &&
+      (header.part == Part::kMiddle || header.part == Part::kLast)) {
+    return {};
+  }
   if (header.part == Part::kWhole) {
     last_[segment_][header.shard] = position;
     return callback_({header.type, header.shard, position, payload});

@@ -72,6 +72,8 @@ class JournalReader {
   std::unique_ptr<Window> window_;
   size_t segment_ = 0;
   JournalEnd end_;
+  // What was read so far can only be the rest of an entry whose beginning went with a released segment.
+  bool beheaded_;
   std::vector<std::map<ShardId, Position>> last_;
   // The entry whose parts are being put together, if any.
   struct Partial {

@@ -89,6 +89,8 @@ Result<> Recoverer::find_journals() {
 
 Result<> Recoverer::find_in_directory(uint32_t worker) {
   const std::string directory = journal_directory(data_directory_, worker);
+  // A rename that is seen now must not be undone by a power loss when its file holds something else.
+  if (Result<> synced = files_.sync_directory(directory); !synced) return synced;
   auto names = files_.list(directory);
   if (!names) return names.error();
   std::vector<SegmentFile> unreadable;
@@ -97,7 +99,7 @@ Result<> Recoverer::find_in_directory(uint32_t worker) {
     if (!number) continue;
     auto segment = look_at(directory, *number);
     if (!segment) return segment.error();
-    recovery_.next_segment = std::max(recovery_.next_segment, *number + 1);
+    recovery_.base = std::max(recovery_.base, *number + 1);
     if (segment->header) {
       add_to_journal(worker, directory, unreadable, &*segment);
     } else {

@@ -51,8 +51,8 @@ struct JournalRecovery {
   std::vector<std::string> notes;
   // Something was cut: entries that had been written (though, short of truncation, not synced) are gone.
   bool cut = false;
-  // Where this start's journals begin.
-  uint32_t next_segment = 1;
+  // Above the numbers of all segments that exist; this start's journals begin after it.
+  uint32_t base = 0;
   std::shared_ptr<OldJournals> old;
 };
 

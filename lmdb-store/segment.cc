@@ -99,6 +99,8 @@ void SegmentPool::thread_main() {
   Lock lock(mutex_);
   while (!stopping_) {
     if (step(lock)) continue;
+    // The failure may be another thread's, met while take() waited.
+    if (failure_.failed()) taken_.notify_all();
     if (!full_error_) {
       work_.wait(lock);
       continue;
