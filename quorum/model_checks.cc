@@ -28,7 +28,7 @@ std::string canonical(const KeyState& key) {
 }  // namespace
 
 void ModelWorld::check(bool holds, const std::string& what) const {
-  if (!holds) throw Violation("seed " + std::to_string(seed_) + ", at " + std::to_string(now_ms_) + ": " + what);
+  if (!holds) throw Violation("at " + std::to_string(now_ms_) + " ms: " + what);
 }
 
 // A replica's state is exactly what its applied clock covers, so equal clocks mean equal states.

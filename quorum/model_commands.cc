@@ -53,6 +53,21 @@ class Evaluator {
         return add(ElementKind::kString, {}, Number::real(static_cast<long double>(command.number) / 4));
       case Op::kAppend:
         return append(command.value);
+      case Op::kExpire:
+        return expire(command.number);
+      case Op::kPersist:
+        return persist();
+      case Op::kFlush:
+        return flush();
+      case Op::kResolve:
+        return resolve(command);
+      default:
+        return run_collection(command);
+    }
+  }
+
+  std::string run_collection(const Command& command) {
+    switch (command.op) {
       case Op::kHashSet:
         return put(ElementKind::kField, command.id, command.value);
       case Op::kHashDelete:
@@ -76,16 +91,9 @@ class Evaluator {
         return pop();
       case Op::kStreamAdd:
         return put(ElementKind::kEntry, position(head_.hlc.value), command.value);
-      case Op::kExpire:
-        return expire(command.number);
-      case Op::kPersist:
-        return persist();
-      case Op::kFlush:
-        return flush();
-      case Op::kResolve:
-        return resolve(command);
+      default:
+        CHECK(false, "a command of no family");
     }
-    return {};
   }
 
   // "A record that puts into a key that has a TTL puts the TTL again, with the stamp of the version that it repeats."

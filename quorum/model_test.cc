@@ -33,7 +33,7 @@ std::string run(uint64_t seed, ModelStatistics* statistics = nullptr) {
   try {
     world.run(kSteps);
   } catch (const std::exception& violation) {
-    return violation.what();
+    return "seed " + std::to_string(seed) + ": " + violation.what();
   }
   if (statistics != nullptr) add(*statistics, world.statistics());
   return {};

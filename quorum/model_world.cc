@@ -6,7 +6,7 @@
 
 namespace capstan {
 
-ModelWorld::ModelWorld(uint64_t seed) : seed_(seed), random_(seed), agreed_{LogId::kAgreedBit | 1} {
+ModelWorld::ModelWorld(uint64_t seed) : random_(seed), agreed_{LogId::kAgreedBit | 1} {
   static constexpr int64_t kOffsets[] = {0, 0, 3, -5, 40};
   replicas_.resize(random_.chance(0.7) ? 3 : 5);
   for (Replica& replica : replicas_) {

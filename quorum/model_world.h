@@ -108,7 +108,6 @@ class ModelWorld {
   int64_t wall_ms(const Replica& replica) const { return now_ms_ + replica.clock_offset_ms; }
   Replica& any() { return replicas_[random_.below(replicas_.size())]; }
 
-  uint64_t seed_;
   Random random_;
   ModelStatistics statistics_;
   LogId agreed_;

@@ -103,7 +103,8 @@ Number Number::decode(Decoder& in) {
   }
   const uint64_t mantissa = in.varint();
   const int64_t exponent = in.signed_varint();
-  if (exponent > kExponentLimit || exponent < -kExponentLimit) {
+  const bool canonical = mantissa == 0 ? exponent == 0 : (mantissa & 1) != 0;
+  if (!canonical || exponent > kExponentLimit || exponent < -kExponentLimit) {
     in.fail();
     return {};
   }
