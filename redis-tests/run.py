@@ -6,6 +6,8 @@ import fnmatch
 import importlib
 import os
 import random
+import shutil
+import signal
 import sys
 import time
 import traceback
@@ -29,6 +31,7 @@ SUITES = [
 ]
 
 MAX_DETAIL = 6000  # characters of a failure that are printed
+TEST_DEADLINE_S = {False: 180, True: 3600}  # by --deep; a test that hangs is a test that fails
 
 
 class Context:
@@ -129,6 +132,7 @@ class Runner:
         started = time.monotonic()
         self.context.begin_test(name)
         outcome, detail = "ok", ""
+        signal.alarm(TEST_DEADLINE_S[self.options.deep])
         try:
             function(self.context)
         except Skip as reason:
@@ -140,7 +144,9 @@ class Runner:
                 detail = traceback.format_exc()
         except Exception:
             outcome, detail = "FAIL", traceback.format_exc()
-        logs = self.context.end_test()
+        finally:
+            signal.alarm(0)
+            logs = self.context.end_test()
         if outcome == "FAIL":
             if len(detail) > MAX_DETAIL:
                 detail = detail[:MAX_DETAIL] + "… (%d characters)" % len(detail)
@@ -171,6 +177,10 @@ class Runner:
         return 1 if self.failed or not self.passed else 0
 
 
+def too_slow(*_):
+    raise AssertionError("not done in time:\n" + "".join(traceback.format_stack(limit=12)))
+
+
 def main():
     root = os.path.dirname(HERE)
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,6 +195,11 @@ def main():
     if os.sep in options.server:
         options.server = os.path.abspath(options.server)
     options.build = os.path.abspath(options.build)
+    for program in (options.server, options.reference):
+        if not shutil.which(program):
+            parser.error("there is no program " + program)
+    signal.signal(signal.SIGALRM, too_slow)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and directories are cleared away
     sys.exit(Runner(options).run())
 
 

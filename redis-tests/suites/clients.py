@@ -268,7 +268,7 @@ def test_hiredis(context):
 
 def test_redis_py(context):
     server = empty_server()
-    client = redis.Redis(port=server.port, client_name="redis-py-test")
+    client = redis.Redis(port=server.port, socket_timeout=20, client_name="redis-py-test")
     assert client.ping() and client.client_getname() == "redis-py-test"
     assert client.set("k", b"\x00\xff", ex=100) and client.get("k") == b"\x00\xff"
     assert client.set("k", "v", nx=True) is None and client.set("k", "v", get=True, keepttl=True) == b"\x00\xff"
@@ -298,7 +298,7 @@ def test_redis_py(context):
 
 def test_redis_py_pipelines_and_transactions(context):
     server = empty_server()
-    client = redis.Redis(port=server.port, decode_responses=True)
+    client = redis.Redis(port=server.port, socket_timeout=20, decode_responses=True)
     with client.pipeline(transaction=False) as pipe:
         for number in range(1000):
             pipe.set("k%d" % number, number).get("k%d" % number)
@@ -331,7 +331,7 @@ def test_redis_py_pipelines_and_transactions(context):
 
 def test_redis_py_reconnects(context):
     server = context.server()
-    client = redis.Redis(port=server.port, retry_on_error=[redis.ConnectionError], health_check_interval=1)
+    client = redis.Redis(port=server.port, socket_timeout=20, retry_on_error=[redis.ConnectionError], health_check_interval=1)
     assert client.set("k", "v")
     server.restart()
 
@@ -347,7 +347,7 @@ def test_redis_py_reconnects(context):
 
 def test_redis_py_monitor(context):
     server = empty_server()
-    client = redis.Redis(port=server.port)
+    client = redis.Redis(port=server.port, socket_timeout=20)
     with client.monitor() as monitor:
         client.set("seen", "x")
         assert monitor.next_command()["command"].upper() == "SET SEEN X"

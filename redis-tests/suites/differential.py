@@ -10,6 +10,7 @@ KEYS = ["a", "b", "c", "num", "bits", "long:" + "x" * 600, "", "bin\x00\udcff"]
 # Replies that tell a time that depends on when the command ran; `near` as in compare/normalise.py.
 MEASURED = {"TTL": "near3", "PTTL": "near3000", "EXPIRETIME": "near3", "PEXPIRETIME": "near3000", "KEYS": "unordered"}
 EXPIRE_CONDITIONS = [[], [], ["NX"], ["XX"], ["GT"], ["LT"], ["XX", "GT"], ["NX", "GT"], ["lt", "xx"]]
+LIMITS = {"proto-max-bulk-len": "64mb", "auto-aof-rewrite-percentage": "0"}
 JUNK = ["", "abc", "-1", "1.5", "9223372036854775807", "9223372036854775808", "0", "*", " 1", "NX"]
 
 
@@ -232,7 +233,7 @@ class Pair:
         lines = ["%d> %r" % (number, line) for number, lines in self.history[-12:] for line in lines]
         raise AssertionError(
             "%r\n    got      %s\n    expected %s\nbefore it:\n    %s"
-            % (command, show(got), show(expected), "\n    ".join(line[:200] for line in lines[-60:]))
+            % (command, show(got), show(expected), "\n    ".join(line[:100] for line in lines[-40:]))
         )
 
     def compare_state(self):
@@ -267,10 +268,8 @@ def round_of(pair, generator, random, length):
 
 def run_sequences(context, protocol, rounds, length):
     random = context.random
-    server = context.server(durable(context.program, "always"))
-    reference = context.reference_server(
-        {"appendfsync": "always", "appendonly": "yes", "proto-max-bulk-len": "64mb", "auto-aof-rewrite-percentage": "0"}
-    )
+    server = context.server({**durable(context.program, "always"), **LIMITS})
+    reference = context.reference_server({**durable(context.reference, "always"), **LIMITS})
     generator, pair = Generator(random), Pair(server, reference, protocol)
     for number in range(rounds):
         round_of(pair, generator, random, length)

@@ -276,7 +276,7 @@ def test_damage_anywhere_is_never_served(context):
     shutil.copytree(server.directory, kept)
     end_path, end = find_in_journal(server, b"LAST-MARKER-")
     refused = 0
-    for _ in range(100 if context.deep else 10):
+    for _ in range(100 if context.deep else 6):
         shutil.rmtree(server.directory)
         shutil.copytree(kept, server.directory)
         path = context.random.choice([p for p in journal_files(server) if p <= end_path])

@@ -5,11 +5,11 @@ import random
 import tempfile
 
 from harness import durable, info
-from resp import encode
+from resp import Closed, encode
 
 MEGABYTE = 1 << 20
 LARGEST = 64 * MEGABYTE  # proto-max-bulk-len's default in capstan-server; redis-server is given the same
-BATCH = 500
+BATCH = 200
 
 
 def write_all(client, items):
@@ -170,21 +170,35 @@ class MemoryLimit:
         self.group = None
 
 
+NOISE = random.Random(1).randbytes(MEGABYTE)
+
+
 def item(number, life=0):
-    source = random.Random("%d %d" % (number, life))
-    return b"item:%d" % number, b"%d/%d/" % (number, life) + source.randbytes(source.randrange(700, 1300))
+    """Key and value of an item; values of about 4 KB that do not compress and differ for each item and life."""
+    start = (number * 7919 + life * 104729) % (MEGABYTE - 8192)
+    size = 2048 + (number * 31 + life) % 4096
+    return b"item:%d" % number, b"%d/%d/" % (number, life) + NOISE[start : start + size]
+
+
+# Of the process, in MiB: about half of the data. It must hold what is dirty, a flush of it, and the cache.
+MEMORY_LIMIT = 448
+ITEMS = 200000
 
 
 def test_more_data_than_memory(context):
-    """Three times as much data as the process may take: reads, writes, SCAN and DBSIZE stay right."""
-    count = (1000000 if context.deep else 300000) if not context.is_redis else 30000
-    limit = MemoryLimit(256 if context.deep else 160) if not context.is_redis else None
+    """Twice as much data as the process may take: reads, writes, SCAN and DBSIZE stay right."""
+    factor = 4 if context.deep else 1
+    count = ITEMS * factor if not context.is_redis else 20000
+    limit = MemoryLimit(MEMORY_LIMIT) if not context.is_redis else None
     server = context.server(
         durable(context.program, "always") if context.is_redis else {"appendfsync": "everysec", "cache-memory": "64mb"},
         wrap=limit.wrap if limit else (),
     )
     try:
         more_data_than_memory(context, server, count)
+    except (Closed, ConnectionError) as failure:
+        state = "runs" if server.is_running() else "ended with %s (−9: out of memory?)" % server.process.poll()
+        raise AssertionError("%s; the server %s" % (failure, state)) from None
     finally:
         server.kill()
         if limit:
@@ -209,7 +223,7 @@ def more_data_than_memory(context, server, count):
             assert len(found) == len(set(found)), "SCAN told %d names twice" % (len(found) - len(set(found)))
         memory = info(client, "memory")
         context.note(
-            "scale: %d items of about 1 KB, used_memory %s, resident %d MiB"
+            "scale: %d items of about 4 KB, used_memory %s, resident %d MiB"
             % (count, memory.get("used_memory_human"), server.rss_bytes() >> 20)
         )
         write_all(client, (item(number, 2) for number in removed))
