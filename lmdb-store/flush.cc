@@ -10,11 +10,17 @@ namespace capstan::lmdb_store {
 namespace {
 
 constexpr std::string_view kStateKey = "state";
+constexpr std::string_view kLogsKey = "logs";
 
 }  // namespace
 
 Result<StoredState> read_state(ReadView& view) {
   StoredState state;
+  if (const auto logs = view.get(Table::kMeta, kLogsKey)) {
+    Decoder in(*logs);
+    while (in.ok() && in.remaining() > 0) state.logs.push_back(LogId{in.u64()});
+    if (!in.done()) return Error{ErrorCode::kCorrupt, "the dictionary of logs in LMDB is malformed"};
+  }
   const auto stored = view.get(Table::kMeta, kStateKey);
   if (!stored) return state;
   Decoder in(*stored);
@@ -22,7 +28,6 @@ Result<StoredState> read_state(ReadView& view) {
   state.stamp = Hlc{in.u64()};
   state.agreed_log = LogId{in.u64()};
   state.next_generation = in.varint();
-  for (uint64_t count = in.varint(); count > 0 && in.ok(); --count) state.logs.push_back(LogId{in.u64()});
   if (!in.done()) return Error{ErrorCode::kCorrupt, "the state row in LMDB is malformed"};
   return state;
 }
@@ -34,9 +39,16 @@ Result<> FlushJob::write_state() {
   out.u64(state.stamp.value);
   out.u64(state.agreed_log.value);
   out.varint(state.next_generation);
-  out.varint(state.logs.size());
-  for (const LogId log : state.logs) out.u64(log.value);
   return batch_->put(Table::kMeta, kStateKey, value);
+}
+
+// With the first transaction: rows of any may name these logs. The dictionary only grows, so it is right whatever
+// follows.
+Result<> FlushJob::write_logs() {
+  std::string value;
+  Encoder out(value);
+  for (const LogId log : state.logs) out.u64(log.value);
+  return batch_->put(Table::kMeta, kLogsKey, value);
 }
 
 Result<> FlushJob::run() {
@@ -55,6 +67,7 @@ Result<> FlushJob::write_all() {
   rows_written_ = 0;
   slot_prefix_ = kNoSlot;
   if (Result<> begun = begin(); !begun) return begun;
+  if (Result<> done = write_logs(); !done) return done;
   for (Database database = 0; database < kDatabases; ++database) {
     if (!cleared[database]) continue;
     if (Result<> done = clear_database(database); !done) return done;

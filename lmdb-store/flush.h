@@ -83,6 +83,7 @@ class FlushJob {
   Result<> count(uint64_t sort_key, const RowStanding& before, const RowStanding& after);
   Result<> update_expiry(std::string_view row_key, const RowStanding& before, const RowStanding& after);
   Result<> write_slot();
+  Result<> write_logs();
   Result<> write_state();
 
   Store& store_;

@@ -117,7 +117,6 @@ void Keyspace::expired_keys(int64_t now_ms, size_t count, std::vector<std::pair<
 }
 
 void Keyspace::stored_expired_keys(int64_t now_ms, size_t count, std::vector<std::pair<Database, std::string>>& out) {
-  if (complete_) return;
   Result<std::unique_ptr<ReadView>> view = store_.read();
   CHECK(view.ok(), view.error().message);
   const auto cursor = (*view)->cursor(Table::kExpiry);
