@@ -64,7 +64,7 @@ FrameHeader peek_frame(const char* bytes) {
   const auto length = load_le<uint32_t>(bytes + 8);
   header.entry_bytes = length & ~kEndsSegment;
   header.ends_segment = (length & kEndsSegment) != 0;
-  header.tag = load_le<uint32_t>(bytes + 12);
+  header.tag = frame_tag(bytes);
   header.synced = load_le<uint64_t>(bytes + 16);
   return header;
 }

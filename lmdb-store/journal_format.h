@@ -71,6 +71,7 @@ void seal_frame(char* frame, uint64_t identity, Position position, uint32_t entr
                 Position synced);
 // What the first kFrameHeaderBytes say; nothing of it is verified.
 FrameHeader peek_frame(const char* bytes);
+inline uint32_t frame_tag(const char* bytes) { return load_le<uint32_t>(bytes + 12); }
 // `frame` is header.frame_bytes() long.
 bool frame_is_intact(std::string_view frame, uint64_t identity, Position position);
 

@@ -22,6 +22,12 @@ class JournalReader::Window {
   const SegmentHeader& header() const { return header_; }
   // [offset, offset + size), size ≤ kWindowBytes; shorter at the end of the segment.
   Result<std::string_view> at(uint64_t offset, uint64_t size) {
+    auto view = from(offset, size);
+    if (!view) return view;
+    return view->substr(0, size);
+  }
+  // The same and whatever else there is in memory behind it.
+  Result<std::string_view> from(uint64_t offset, uint64_t size) {
     size = std::min(size, header_.segment_bytes - std::min(offset, header_.segment_bytes));
     if (offset < begin_ || offset + size > begin_ + bytes_.size()) {
       bytes_.resize(std::min(kWindowBytes, header_.segment_bytes - offset));
@@ -30,7 +36,7 @@ class JournalReader::Window {
       bytes_.resize(*read);
       begin_ = offset;
     }
-    return std::string_view(bytes_).substr(offset - begin_, size);
+    return std::string_view(bytes_).substr(std::min<uint64_t>(offset - begin_, bytes_.size()));
   }
 
  private:
@@ -187,26 +193,28 @@ Result<> JournalReader::look_behind_end() {
   for (size_t i = end_.segment; i < journal_.segments.size(); ++i, offset = kSegmentHeaderBytes) {
     if (!journal_.segments[i].header) continue;
     if (Result<> opened = open(i); !opened) return opened;
-    const SegmentHeader& header = window_->header();
-    const uint32_t tag = segment_tag(header.identity, header.segment);
-    while (offset + kFrameHeaderBytes <= header.segment_bytes) {
-      auto start = window_->at(offset, kFrameHeaderBytes);
-      if (!start) return start.error();
-      if (start->size() < kFrameHeaderBytes) break;
-      uint64_t step = kFrameAlignment;
-      if (peek_frame(start->data()).tag == tag) {
-        end_.frames_behind = true;
-        auto frame = frame_at(offset);
-        if (!frame) return frame.error();
-        if (!frame->empty()) {
-          end_.synced = std::max(end_.synced, peek_frame(frame->data()).synced);
-          step = frame->size();
-        }
-      }
-      offset += step;
-    }
+    if (Result<> looked = look_from(offset); !looked) return looked;
   }
   return {};
+}
+
+Result<> JournalReader::look_from(uint64_t offset) {
+  const SegmentHeader& header = window_->header();
+  const uint32_t tag = segment_tag(header.identity, header.segment);
+  for (;;) {
+    auto piece = window_->from(offset, kFrameHeaderBytes);
+    if (!piece) return piece.error();
+    if (piece->size() < kFrameHeaderBytes) return {};
+    size_t at = 0;
+    while (at + kFrameHeaderBytes <= piece->size() && frame_tag(piece->data() + at) != tag) at += kFrameAlignment;
+    offset += at;
+    if (at + kFrameHeaderBytes > piece->size()) continue;
+    end_.frames_behind = true;
+    auto frame = frame_at(offset);
+    if (!frame) return frame.error();
+    if (!frame->empty()) end_.synced = std::max(end_.synced, peek_frame(frame->data()).synced);
+    offset += frame->empty() ? kFrameAlignment : frame->size();
+  }
 }
 
 }  // namespace capstan::lmdb_store

@@ -65,6 +65,7 @@ class JournalReader {
   void stop(size_t segment, uint64_t offset, std::string why, bool impossible);
   bool next_is_missing();
   Result<> look_behind_end();
+  Result<> look_from(uint64_t offset);
 
   FileSystem& files_;
   const JournalFiles& journal_;

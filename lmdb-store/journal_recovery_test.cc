@@ -332,6 +332,30 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_of_the_recovery_does_no_harm) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_power_loss_soon_after_a_crash_of_the_process_does_no_harm) {
+  Story whole(1);
+  whole.play();
+  const uint64_t operations = whole.node.files.operations();
+  for (uint64_t k = 0; k < operations; k += 2) {
+    for (uint64_t after = 0; after < 16; ++after) {
+      BOOST_TEST_CONTEXT("operation " << k << " and " << after << " later") {
+        Story story(k * 16 + after);
+        story.node.files.crash_at(k);
+        story.play();
+        story.node.stop();
+        story.node.files.restart();
+        story.node.files.crash_at(story.node.files.operations() + after);
+        (void)story.node.start().ok();
+        story.node.stop();
+        story.node.files.lose_power();
+        const Result<> recovered = story.node.start();
+        BOOST_REQUIRE_MESSAGE(recovered.ok(), (recovered.ok() ? "" : recovered.error().message));
+        story.expect_all_but_the_tail(story.synced);
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan::lmdb_store
