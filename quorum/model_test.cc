@@ -1,8 +1,10 @@
 // The model's properties over the real code (quality.md, "Properties"), and the proof that they would notice a broken
-// rule: every mutant is caught.
+// rule: every mutant is caught. A longer run, with seeds never used before:
+//   CAPSTAN_MODEL_RUNS=100000 quorum-testing-tests --run_test=model_test/new_seeds_do_too
 #include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "quorum/model_world.h"
@@ -81,9 +83,11 @@ BOOST_AUTO_TEST_CASE(every_run_keeps_the_models_promises) {
 }
 
 BOOST_AUTO_TEST_CASE(new_seeds_do_too) {
+  const char* const wanted = std::getenv("CAPSTAN_MODEL_RUNS");
+  const uint64_t runs = wanted == nullptr ? kNewRuns : std::stoull(wanted);
   const auto first = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   std::printf("new seeds from %lu on\n", first);
-  for (uint64_t seed = first; seed < first + kNewRuns; ++seed) BOOST_REQUIRE_EQUAL(run(seed), "");
+  for (uint64_t seed = first; seed < first + runs; ++seed) BOOST_REQUIRE_EQUAL(run(seed), "");
 }
 
 BOOST_AUTO_TEST_CASE(every_mutant_is_caught) {

@@ -49,8 +49,7 @@ class Writer {
   void bytes(std::string_view bytes) {
     varint(bytes.size());
     if (bytes.size() <= static_cast<size_t>(std::end(buffer_) - at_)) {
-      std::memcpy(at_, bytes.data(), bytes.size());
-      at_ += bytes.size();
+      at_ = std::copy(bytes.begin(), bytes.end(), at_);
     } else {
       flush();
       out_.append(bytes);
