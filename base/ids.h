@@ -6,9 +6,9 @@
 
 namespace capstan {
 
-// The random 64-bit identity of a log (model, "Words"). Zero names no log. The highest bit tells the kind: set for a log
-// R (agreed by Raft), clear for a writer's. So a join needs no list of which identities R has had in its life, and in a
-// tie of stamps, where the higher identity wins, the agreed log does.
+// The random 64-bit identity of a log (model, "Words"). Zero names no log. The highest bit tells the kind: set for a
+// log R (agreed by Raft), clear for a writer's. So a join needs no list of which identities R has had in its life, and
+// in a tie of stamps, where the higher identity wins, the agreed log does.
 struct LogId {
   static constexpr uint64_t kAgreedBit = uint64_t{1} << 63;
   uint64_t value = 0;
