@@ -108,7 +108,8 @@ class Server:
 
     def _answers(self):
         if self.process.poll() is not None:
-            raise ServerFailed("%s ended with %d at start:\n%s" % (self.program, self.process.returncode, self.log()[-3000:]))
+            code = self.process.returncode
+            raise ServerFailed("%s ended with %d at start:\n%s" % (self.program, code, self.log()[-3000:]))
         try:
             with Connection(self.port, timeout=5.0) as client:
                 reply = client.call("PING")

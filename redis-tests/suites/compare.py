@@ -334,7 +334,7 @@ def test_save_moves_lastsave(context):
         assert client.call("LASTSAVE").value > before
 
 
-# -- the same cases, all of a file's commands in one write ------------------------------------------------------------
+# -- the same cases, all of a file's commands in one write ---------------------------------------------------------
 
 
 def can_be_pipelined(case):
@@ -386,7 +386,8 @@ def test_declared_differences_are_real(context):
     context.note("compare: %d replies compared" % shared["comparison"].compared)
     for difference in shared["differences"]:
         if difference.used:
-            context.note("declared difference: %s → %s: %s" % (difference.command, difference.reply, difference.reason))
+            told = (difference.command, difference.reply, difference.reason)
+            context.note("declared difference: %s → %s: %s" % told)
     context.require_capstan()
     if shared["comparison"].compared < 5000:
         raise Skip("not all cases were run")

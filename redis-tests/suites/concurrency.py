@@ -3,7 +3,7 @@
 import threading
 import time
 
-from harness import info, wait_for
+from harness import durable, info, wait_for
 
 shared = {}
 CONNECTIONS = 16
@@ -261,7 +261,7 @@ def test_expired_keys_are_removed_by_themselves(context):
 
 
 def test_no_read_after_the_expiry(context):
-    """The time of the expiry is kept to the millisecond: nobody reads a value after the server's clock has passed it."""
+    """Kept to the millisecond: nobody reads a value after the server's clock has passed its expiry."""
     server = empty_server()
 
     def now_ms(client):
@@ -283,8 +283,6 @@ def test_no_read_after_the_expiry(context):
 
 
 def test_expiry_while_the_server_is_down(context):
-    from harness import durable
-
     server = context.server(durable(context.program, "always"))
     with server.connect() as client:
         client.call("SET", "short", "v", "PX", "300")

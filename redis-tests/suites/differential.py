@@ -100,7 +100,8 @@ class Generator:
         return [self.random.choice(["INCRBY", "DECRBY"]), self.random.choice(["num", self.key()]), self.integer()]
 
     def make_incrbyfloat(self):
-        return ["INCRBYFLOAT", self.random.choice(["num", self.key()]), self.random.choice(["0.1", "-2.5", "1e3", "3"])]
+        key = self.random.choice(["num", self.key()])
+        return ["INCRBYFLOAT", key, self.random.choice(["0.1", "-2.5", "1e3", "3"])]
 
     def make_lcs(self):
         options = [[], ["LEN"], ["IDX"], ["IDX", "WITHMATCHLEN"], ["IDX", "MINMATCHLEN", "2"]]
@@ -113,8 +114,8 @@ class Generator:
         return ["GETBIT", self.key(), self.offset()]
 
     def make_bitcount(self):
-        bounds = [[], [self.offset(), self.offset()], [self.offset(), self.offset(), self.random.choice(["BIT", "BYTE"])]]
-        return ["BITCOUNT", self.key()] + self.random.choice(bounds)
+        bounds = [self.offset(), self.offset(), self.random.choice(["BIT", "BYTE"])]
+        return ["BITCOUNT", self.key()] + bounds[: self.random.choice([0, 2, 3])]
 
     def make_bitpos(self):
         bounds = [self.offset(), self.offset(), self.random.choice(["BIT", "BYTE"])]
@@ -126,7 +127,8 @@ class Generator:
         return ["BITOP", operation, self.key()] + [self.key() for _ in range(sources)]
 
     def make_bitfield(self):
-        words = [self.random.choice(["BITFIELD", "BITFIELD", "BITFIELD_RO"]), self.random.choice(["bits", self.key()])]
+        name = self.random.choice(["BITFIELD", "BITFIELD", "BITFIELD_RO"])
+        words = [name, self.random.choice(["bits", self.key()])]
         for _ in range(self.random.randint(1, 3)):
             kind = self.random.choice("ui") + str(self.random.choice([1, 2, 5, 8, 13, 31, 32, 63, 64]))
             place = self.random.choice(["", "#"]) + str(self.random.choice([0, 1, 3, 8, 100]))
@@ -150,7 +152,8 @@ class Generator:
         return [self.random.choice(["RENAME", "RENAMENX"]), self.key(), self.key()]
 
     def make_copy(self):
-        return ["COPY", self.key(), self.key()] + self.options([lambda: ["DB", self.random.choice("012")]], ["REPLACE"])
+        database = ["DB", self.random.choice("012")]
+        return ["COPY", self.key(), self.key()] + self.options([lambda: database], ["REPLACE"])
 
     def make_move(self):
         return ["MOVE", self.key(), self.random.choice("012")]

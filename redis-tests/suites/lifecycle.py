@@ -235,7 +235,8 @@ def test_config_rewrite(context):
         assert client.call("AUTH", "a b").raw == b"+OK\r\n"
         assert client.call("CONFIG", "GET", "maxclients").plain() == [b"maxclients", b"500"]
         assert client.call("CONFIG", "SET", "maxclients", "600", "slowlog-max-len", "77").raw == b"+OK\r\n"
-        assert client.call("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0 pubsub 1mb 1mb 9").raw == b"+OK\r\n"
+        limits = "normal 0 0 0 pubsub 1mb 1mb 9"
+        assert client.call("CONFIG", "SET", "client-output-buffer-limit", limits).raw == b"+OK\r\n"
         assert client.call("CONFIG", "SET", "requirepass", 'quo"te \\ and \x01').raw == b"+OK\r\n"
         limits = client.call("CONFIG", "GET", "client-output-buffer-limit").plain()
         assert client.call("CONFIG", "REWRITE").raw == b"+OK\r\n"

@@ -177,7 +177,8 @@ def test_mutated_requests_like_redis(context):
                 continue  # redis-server never finds the end of an inline command with a NUL in it
             answers = dialogue(server, with_flush(sample)), dialogue(reference, with_flush(sample))
             if answers[0] != answers[1]:
-                differing.append("%r\n    got      %r\n    expected %r" % (sample, answers[0][:300], answers[1][:300]))
+                got, expected = (answer[:300] for answer in answers)
+                differing.append("%r\n    got      %r\n    expected %r" % (sample, got, expected))
     assert not differing, "%d differ\n%s" % (len(differing), "\n".join(differing[:15]))
 
 
@@ -262,6 +263,9 @@ def test_many_arguments(context):
             assert client.call("PING").raw == b"+PONG\r\n"
 
 
+PROMISES = [b"*1000000\r\n$3\r\nSET\r\n", b"*2\r\n$4\r\nECHO\r\n$67108864\r\nabc", b"*2147483647\r\n"]
+
+
 def test_promises_that_are_not_kept(context):
     """Huge lengths are announced and little comes: memory is taken for what arrives, not for what is announced."""
     server = shared["server"]
@@ -269,7 +273,7 @@ def test_promises_that_are_not_kept(context):
     with Bystander(server, growth=150 * MEGABYTE):
         for number in range(300):
             client = Connection(server.port)
-            client.send_raw([b"*1000000\r\n$3\r\nSET\r\n", b"*2\r\n$4\r\nECHO\r\n$67108864\r\nabc", b"*2147483647\r\n"][number % 3])
+            client.send_raw(PROMISES[number % len(PROMISES)])
             clients.append(client)
         with server.connect() as client:
             assert client.call("PING").raw == b"+PONG\r\n"
@@ -306,7 +310,8 @@ def test_clients_that_do_not_read(context):
 
 def test_query_buffer_limit(context):
     """A request that is larger than client-query-buffer-limit ends its connection."""
-    for server in (context.server({"client-query-buffer-limit": "1mb"}), context.reference_server({"client-query-buffer-limit": "1mb"})):
+    limit = {"client-query-buffer-limit": "1mb"}
+    for server in (context.server(limit), context.reference_server(limit)):
         with server.connect() as client:
             try:
                 client.send_raw(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3000000\r\n" + b"x" * 2500000)

@@ -76,7 +76,8 @@ def expect_names(context, server, names):
     with server.connect() as client:
         assert client.call("DBSIZE").value == len(names)
         found = scan_all(client)
-        assert set(found) == names, "SCAN lacks %d and has %d too many" % (len(names - set(found)), len(set(found) - names))
+        lacking, extra = len(names - set(found)), len(set(found) - names)
+        assert not lacking and not extra, "SCAN lacks %d and has %d too many" % (lacking, extra)
         if not context.is_redis:  # whose hash table may be growing while it is scanned
             assert len(found) == len(names), "SCAN told %d names twice" % (len(found) - len(names))
         for number, name in enumerate(long_names(context.seed, 2000)):
@@ -84,7 +85,8 @@ def expect_names(context, server, names):
 
 
 def test_value_of_the_maximum_size(context):
-    server = context.server({**durable(context.program, "everysec"), **({"proto-max-bulk-len": "64mb"} if context.is_redis else {})})
+    limit = {"proto-max-bulk-len": "64mb"} if context.is_redis else {}
+    server = context.server({**durable(context.program, "everysec"), **limit})
     unit = bytes(range(256)) * 4096  # 1 MiB
     value = unit * 64
     with server.connect(timeout=60) as client:
