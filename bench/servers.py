@@ -32,6 +32,8 @@ _cgroups = []
 
 
 def _end_everything():
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     for server in list(_running):
         server.kill()
     for cgroup in list(_cgroups):
