@@ -58,6 +58,7 @@ enum CommandFlag : uint32_t {
   kMovableKeys = 1u << 16,
   kAllowBusy = 1u << 17,
   kNoMandatoryKeys = 1u << 18,
+  kNoAsyncLoading = 1u << 19,
   // Blind: evaluates without looking at the key (may be written where no home replica is reachable, model "EVENTUAL").
   kBlind = 1u << 24,
   // Never waits in MULTI's queue (EXEC, DISCARD, WATCH, MULTI, QUIT, RESET).
@@ -125,7 +126,8 @@ struct CommandSpec {
   std::string_view complexity;  // "O(1)"
   std::string_view summary;     // our own words, one line
   // Arguments in a small grammar, read by COMMAND DOCS: words are tokens, <name:type> arguments, [ ] optional,
-  // | alternatives, … repetition. E.g. "<key:key> <value:string> [NX|XX] [GET] [EX <seconds:integer>|KEEPTTL]".
+  // ( ) groups, | alternatives, … repetition of what stands before it (syntax.h).
+  // E.g. "<key:key> <value:string> [NX|XX] [GET] [EX <seconds:integer>|KEEPTTL]".
   std::string_view syntax;
   std::span<const CommandSpec> subcommands = {};
   Join join = Join::kNone;
@@ -145,6 +147,9 @@ const CommandSpec& command_by_number(size_t number);
 std::string command_full_name(const CommandSpec& spec);
 // By name in any case; nullptr if unknown.
 const CommandSpec* find_command(std::string_view name);
+// rename-command: from now on the command has this name instead, or none if it is empty. Before the server runs.
+// False: there is no such command, or the name is taken.
+bool rename_command(std::string_view name, std::string_view new_name);
 const CommandSpec* find_subcommand(const CommandSpec& container, std::string_view name);
 
 // The families, each defined in server/commands/<family>.cc.
@@ -159,6 +164,10 @@ std::span<const CommandSpec> object_commands();    // OBJECT
 std::span<const CommandSpec> keyspace_commands();  // databases as a whole: SCAN, DBSIZE, FLUSHALL, …
 std::span<const CommandSpec> transaction_commands();
 std::span<const CommandSpec> connection_commands();
+std::span<const CommandSpec> client_commands();   // CLIENT
+std::span<const CommandSpec> command_commands();  // COMMAND
+std::span<const CommandSpec> config_commands();   // CONFIG
+std::span<const CommandSpec> info_commands();     // INFO
 std::span<const CommandSpec> server_commands();
 std::span<const CommandSpec> consistency_commands();
 

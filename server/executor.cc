@@ -90,7 +90,6 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     transaction.aborted = !missing;
     return missing ? Outcome::kFetch : Outcome::kDone;
   }
-  const size_t begin = out.size();
   resp::Writer writer(out, task.protocol);
   Call call = make_call(task, worker_.now_ms(), writer, nullptr);
   for (const TransactionCommand& command : transaction.commands) {
@@ -98,37 +97,37 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     call.database = command.database;
     if (!shard.resident(*command.spec, call)) return Outcome::kFetch;
   }
-  const Result<> begun = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
-  for (const TransactionCommand& command : transaction.commands) {
-    const size_t before = out.size();
-    std::unique_ptr<CommandState> state;
-    call.args = command.arguments.words();
-    call.database = command.database;
-    call.state = &state;
-    if (begun.ok()) {
-      Stopwatch watch;
-      while (true) {
-        const Outcome outcome = shard.run_in_transaction(*command.spec, call);
-        CHECK(outcome == Outcome::kDone || outcome == Outcome::kAgain);
-        if (outcome == Outcome::kDone) break;
-      }
-      worker_.account(*command.spec, call.args, watch.lap_ns(), out.view().substr(before), task.reply_to.client,
-                      task.reply_to.worker);
-    } else {
-      writer.error(begun.error().message);
+  Result<> done = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
+  if (done) {
+    for (const TransactionCommand& command : transaction.commands) {
+      run_in_transaction(task, shard, command, out);
+      transaction.reply_ends.push_back(out.size());
     }
-    transaction.reply_ends.push_back(out.size());
+    done = shard.end_transaction();
   }
-  if (!begun.ok()) return Outcome::kDone;
-  if (const Result<> ended = shard.end_transaction(); !ended) {
+  if (!done) {
     // Nothing took effect, so what the commands replied is not true.
-    out.truncate(begin);
-    for (size_t& end : transaction.reply_ends) {
-      writer.error(ended.error().message);
-      end = out.size();
-    }
+    transaction.reply_ends.clear();
+    out.clear();
+    writer.error(done.error().message);
   }
   return Outcome::kDone;
+}
+
+void Executor::run_in_transaction(Task& task, Shard& shard, const TransactionCommand& command,
+                                  resp::OutputBuffer& out) {
+  resp::Writer writer(out, task.protocol);
+  std::unique_ptr<CommandState> state;
+  Call call = make_call(task, worker_.now_ms(), writer, &state);
+  call.args = command.arguments.words();
+  call.database = command.database;
+  const size_t before = out.size();
+  Stopwatch watch;
+  Outcome outcome = Outcome::kAgain;
+  while (outcome == Outcome::kAgain) outcome = shard.run_in_transaction(*command.spec, call);
+  CHECK(outcome == Outcome::kDone);
+  worker_.account(*command.spec, call.args, watch.lap_ns(), out.view().substr(before), task.reply_to.client,
+                  task.reply_to.worker);
 }
 
 Outcome Executor::run_digests(Task& task, Shard& shard) {
@@ -239,8 +238,7 @@ void Executor::run_lane(const LaneKey& key) {
 }
 
 bool Executor::overdue(const Task& task) const {
-  return task.parked_since_ms != 0 &&
-         worker_.now_ms() - task.parked_since_ms > worker_.settings().overload_timeout_ms;
+  return task.parked_since_ms != 0 && worker_.now_ms() - task.parked_since_ms > worker_.settings().overload_timeout_ms;
 }
 
 void Executor::complete(std::unique_ptr<Task> task, std::string_view reply) {

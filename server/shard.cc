@@ -52,14 +52,14 @@ LogId new_agreed_log() {
 
 class Shard::Impl {
  public:
-  Impl(ShardId id, Services services, const Options& options, std::unique_ptr<LmdbEnvironment> environment,
-       std::unique_ptr<Keyspace> keyspace)
-      : id(id),
-        services(services),
-        options(options),
-        environment(std::move(environment)),
-        keyspace(std::move(keyspace)),
-        evaluation(*this->keyspace) {}
+  Impl(ShardId own_id, Services its_services, const Options& its_options, std::unique_ptr<LmdbEnvironment> on_disk,
+       std::unique_ptr<Keyspace> in_memory)
+      : id(own_id),
+        services(its_services),
+        options(its_options),
+        environment(std::move(on_disk)),
+        keyspace(std::move(in_memory)),
+        evaluation(*keyspace) {}
 
   const ShardId id;
   const Services services;
@@ -110,12 +110,13 @@ class Shard::Impl {
 void Shard::Impl::begin(Level level, int64_t now_ms) {
   // Taken over by propose() if there is an effect.
   const Hlc stamp = std::max(Hlc{clock.last().value + 1}, Hlc::at_ms(now_ms));
+  const Dot dot{log, next_number};
   Record& record = evaluation.effects().record();
-  evaluation.effects().reset();
-  record.dot = Dot{log, next_number};
+  // Empties the record; its head is set behind that.
+  evaluation.begin(level == Level::kStrong, std::max(now_ms, stamp.ms()), {dot, stamp, record.context});
+  record.dot = dot;
   record.hlc = stamp;
   record.context = keyspace->applied();
-  evaluation.begin(level == Level::kStrong, std::max(now_ms, stamp.ms()), {record.dot, stamp, record.context});
   last_write_ms = now_ms;
 }
 
@@ -305,8 +306,8 @@ bool Shard::Impl::wants_flush(int64_t now_ms) const {
   if (now_ms < retry_flush_ms) return false;
   if (!waiters.empty()) return true;
   if (!keyspace->needs_flush()) return false;
-  return keyspace->dirty_bytes() >= keyspace->options().dirty_bytes || journal->bytes_in_use() >= options.journal_limit ||
-         now_ms - last_write_ms >= kIdleFlush_ms;
+  return keyspace->dirty_bytes() >= keyspace->options().dirty_bytes ||
+         journal->bytes_in_use() >= options.journal_limit || now_ms - last_write_ms >= kIdleFlush_ms;
 }
 
 void Shard::Impl::start_flush() {
@@ -405,5 +406,7 @@ void Shard::set_active_expiry(bool on) { impl_->active_expiry = on; }
 ShardId Shard::id() const { return impl_->id; }
 Keyspace& Shard::keyspace() { return *impl_->keyspace; }
 const Shard::Stats& Shard::stats() const { return impl_->stats; }
+
+void Shard::reset_stats() { impl_->stats.expired_keys = impl_->stats.keyspace_hits = impl_->stats.keyspace_misses = 0; }
 
 }  // namespace capstan

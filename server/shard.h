@@ -85,6 +85,8 @@ class Shard {
   lmdb_store::Keyspace& keyspace();
   struct Stats {
     uint64_t expired_keys = 0;
+    uint64_t keyspace_hits = 0;  // keys that commands which only read found, or did not find
+    uint64_t keyspace_misses = 0;
     uint64_t records = 0;
     uint64_t flushes = 0;
     uint64_t flushed_rows = 0;
@@ -92,6 +94,8 @@ class Shard {
     bool last_flush_failed = false;
   };
   const Stats& stats() const;
+  // CONFIG RESETSTAT: of what clients did.
+  void reset_stats();
 
  private:
   class Impl;

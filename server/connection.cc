@@ -1,0 +1,272 @@
+#include "server/connection.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "server/finishing_transaction.h"
+#include "server/worker.h"
+
+namespace capstan {
+
+Connection::Connection(Worker& worker, int descriptor, uint64_t id)
+    : session(*this, worker, id), parser(worker.limits()), worker_(worker), descriptor_(descriptor) {
+  read_event_ = event_new(worker.base(), descriptor, EV_READ | EV_PERSIST, &Connection::on_readable, this);
+  CHECK(read_event_ != nullptr);
+  want_reads(true);
+}
+
+Connection::~Connection() {
+  event_free(read_event_);
+  if (write_event_ != nullptr) event_free(write_event_);
+  close(descriptor_);
+}
+
+// ---- input
+
+void Connection::on_readable(evutil_socket_t, short, void* self) { static_cast<Connection*>(self)->receive(); }
+
+void Connection::receive() {
+  if (dead_) return;
+  if (!input_.empty() || !takes_commands()) return receive_into_own(parser.needed());
+  const std::span<char> buffer = worker_.receive_buffer();
+  const ssize_t bytes = recv(descriptor_, buffer.data(), buffer.size(), 0);
+  if (!received(bytes)) return;
+  process_input({buffer.data(), static_cast<size_t>(bytes)});
+}
+
+// Appends to the bytes that wait already: the rest of a command, in place however large it is, or what comes while no
+// command is taken.
+void Connection::receive_into_own(size_t wanted) {
+  if (!takes_commands() && input_.size() >= kReadAhead) return want_reads(false);
+  const size_t room = std::max(wanted, worker_.receive_buffer().size());
+  const ssize_t bytes = recv(descriptor_, input_.prepare(room), room, 0);
+  if (!received(bytes)) return;
+  input_.commit(static_cast<size_t>(bytes));
+  if (input_.size() > worker_.settings().query_buffer_limit) {
+    worker_.counters().query_buffer_disconnections.add();
+    return close_now();
+  }
+  resume();
+}
+
+bool Connection::received(ssize_t result) {
+  if (result > 0) [[likely]] {
+    worker_.counters().net_input_bytes.add(static_cast<uint64_t>(result));
+    session.last_interaction_ms = worker_.now_ms();
+    return true;
+  }
+  if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return false;
+  close_now();
+  return false;
+}
+
+void Connection::process_input(std::string_view bytes) {
+  const size_t done = worker_.dispatcher().process(*this, bytes);
+  if (done < bytes.size() && (session.flags & kClosing) == 0) input_.append(bytes.substr(done));
+}
+
+void Connection::resume() {
+  if (dead_ || !takes_commands()) return;
+  want_reads(true);
+  if (input_.empty()) return;
+  const size_t done = worker_.dispatcher().process(*this, input_.view());
+  input_.consume((session.flags & kClosing) != 0 ? input_.size() : done);
+}
+
+void Connection::want_reads(bool wanted) {
+  if (reading_ == wanted) return;
+  reading_ = wanted;
+  CHECK((wanted ? event_add(read_event_, nullptr) : event_del(read_event_)) == 0);
+}
+
+// ---- the order of replies
+
+resp::OutputBuffer& Connection::begin_reply_slowly() { return worker_.reply_scratch(); }
+
+void Connection::end_reply_slowly() {
+  resp::OutputBuffer& reply = worker_.reply_scratch();
+  if ((session.flags & (kReplyOff | kReplySkip)) == 0 && !reply.empty()) {
+    if (places_.empty()) {
+      output_.append(reply.view());
+    } else {
+      places_.emplace_back();
+      places_.back().ready = true;
+      places_.back().bytes.append(reply.view());
+    }
+  }
+  reply.clear();
+}
+
+uint64_t Connection::open_place() {
+  places_.emplace_back();
+  places_.back().discard = (session.flags & (kReplyOff | kReplySkip)) != 0;
+  session.set(kWaiting);
+  return next_place() - 1;
+}
+
+void Connection::gather_at(uint64_t number, std::unique_ptr<Gather> gather) {
+  place(number).gather = std::move(gather);
+}
+
+void Connection::override_at(uint64_t number, std::string reply) { place(number).override_reply = std::move(reply); }
+
+void Connection::finish_at(uint64_t number, std::unique_ptr<FinishingTransaction> finishing) {
+  place(number).finishing = std::move(finishing);
+}
+
+FinishingTransaction* Connection::finishing_at(uint64_t number) { return place(number).finishing.get(); }
+
+void Connection::deliver(uint64_t number, uint32_t part, std::string_view reply, uint64_t weight) {
+  if (dead_ || number < first_place_ || number >= next_place()) return;
+  Place& target = place(number);
+  if (target.finishing) return continue_transaction(*this, number, reply);
+  if (target.gather) {
+    if (!target.gather->add(part, reply, weight)) return;
+    resp::OutputBuffer joined;
+    target.gather->write(joined);
+    return fill(number, joined.view());
+  }
+  fill(number, reply);
+}
+
+void Connection::fill(uint64_t number, std::string_view reply) {
+  Place& target = place(number);
+  CHECK(!target.ready);
+  if (!target.override_reply.empty() && !reply.starts_with('-')) reply = target.override_reply;
+  target.ready = true;
+  if (number != first_place_) {
+    if (!target.discard) target.bytes.append(reply);
+    return;
+  }
+  if (!target.discard) output_.append(reply);
+  move_ready_places();
+  worker_.list_output(*this);
+}
+
+// The first place is ready and its bytes are out.
+void Connection::move_ready_places() {
+  do {
+    output_.append(places_[head_].bytes.view());
+    places_[head_] = Place();
+    ++head_;
+    ++first_place_;
+  } while (head_ < places_.size() && places_[head_].ready);
+  const bool was_full = outstanding() + 1 >= kMaxOutstanding || outstanding_bytes_ >= kMaxOutstandingBytes;
+  if (head_ == places_.size()) {
+    places_.clear();
+    head_ = 0;
+    outstanding_bytes_ = 0;
+    session.set(kWaiting, false);
+    session.set(kStalled, false);
+    if (!input_.empty() || !reading_) worker_.resume_later(*this);
+    return;
+  }
+  if (head_ > places_.size() / 2) {
+    places_.erase(places_.begin(), places_.begin() + static_cast<ptrdiff_t>(head_));
+    head_ = 0;
+  }
+  if (was_full && takes_commands()) worker_.resume_later(*this);
+}
+
+void Connection::push(std::string_view bytes) {
+  if (dead_) return;
+  output_.append(bytes);
+  worker_.list_output(*this);
+}
+
+// ---- sending
+
+// Not at once: the output may have got replies of this turn, which wait for the journal.
+void Connection::on_writable(evutil_socket_t, short, void* self) {
+  auto* const connection = static_cast<Connection*>(self);
+  connection->worker_.list_output(*connection);
+}
+
+void Connection::send() {
+  if (dead_) return;
+  size_t left = held_.empty() ? output_.size() : static_cast<size_t>(released_ - sent_);
+  if (left > 0) {
+    const ssize_t bytes = ::send(descriptor_, output_.view().data(), left, MSG_NOSIGNAL);
+    if (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return close_now();
+    if (bytes > 0) {
+      output_.consume(static_cast<size_t>(bytes));
+      sent_ += static_cast<uint64_t>(bytes);
+      left -= static_cast<size_t>(bytes);
+      worker_.counters().net_output_bytes.add(static_cast<uint64_t>(bytes));
+    }
+  }
+  want_writes(left > 0);
+  if (session.has(kClosing) && output_.empty() && outstanding() == 0) return close_now();
+  if (left > 0) check_output_limit(worker_.now_ms());
+}
+
+void Connection::want_writes(bool wanted) {
+  if (writing_ == wanted) return;
+  writing_ = wanted;
+  if (write_event_ == nullptr) {
+    write_event_ = event_new(worker_.base(), descriptor_, EV_WRITE | EV_PERSIST, &Connection::on_writable, this);
+    CHECK(write_event_ != nullptr);
+  }
+  CHECK((wanted ? event_add(write_event_, nullptr) : event_del(write_event_)) == 0);
+}
+
+void Connection::hold(lmdb_store::Position position) {
+  const uint64_t end = sent_ + output_.size();
+  if (held_.empty()) released_ = sent_;
+  if (held_.empty() || held_.back().end < end) held_.push_back({position, end});
+}
+
+bool Connection::release(lmdb_store::Position synced) {
+  const auto waiting =
+      std::find_if(held_.begin(), held_.end(), [synced](const Held& h) { return h.position > synced; });
+  if (waiting == held_.begin()) return false;
+  released_ = (waiting - 1)->end;
+  // While something is held, no more than what was released leaves: the output may have got replies of this turn.
+  send();
+  held_.erase(held_.begin(), waiting);
+  return held_.empty();
+}
+
+// ---- limits and the end
+
+void Connection::close_after_output() {
+  session.set(kClosing);
+  worker_.list_output(*this);
+}
+
+void Connection::close_now() {
+  if (dead_) return;
+  dead_ = true;
+  session.set(kClosing);
+  want_reads(false);
+  if (writing_) want_writes(false);
+  worker_.retire(*this);
+}
+
+void Connection::check_limits(int64_t now_ms) {
+  const int64_t timeout_ms = worker_.settings().timeout_s * 1000;
+  const bool waits_for_us = session.has(kMonitoring) || outstanding() > 0 || session.has(kPostponed);
+  if (timeout_ms > 0 && !waits_for_us && now_ms - session.last_interaction_ms > timeout_ms) return close_now();
+  check_output_limit(now_ms);
+}
+
+void Connection::check_output_limit(int64_t now_ms) {
+  const OutputLimit& limit = worker_.settings().output_limit_normal;
+  const size_t bytes = output_.size();
+  const bool over_hard = limit.hard_bytes != 0 && bytes > limit.hard_bytes;
+  const bool over_soft = limit.soft_bytes != 0 && bytes > limit.soft_bytes;
+  if (!over_soft) {
+    over_soft_limit_since_ms_ = 0;
+  } else if (over_soft_limit_since_ms_ == 0) {
+    over_soft_limit_since_ms_ = now_ms;
+  }
+  const bool too_long = over_soft && now_ms - over_soft_limit_since_ms_ > limit.soft_seconds * 1000;
+  if (!over_hard && !too_long) return;
+  worker_.counters().output_buffer_disconnections.add();
+  close_now();
+}
+
+}  // namespace capstan

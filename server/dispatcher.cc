@@ -1,0 +1,455 @@
+#include "server/dispatcher.h"
+
+#include <cstring>
+
+#include "server/monitor.h"
+#include "server/node.h"
+#include "server/text.h"
+#include "server/worker.h"
+
+namespace capstan {
+namespace {
+
+// Home replicas of a shard: this node.
+constexpr uint32_t kReplicas = 1;
+// As much of a client's words as Redis repeats in an error.
+constexpr size_t kMaxQuoted = 128;
+
+size_t words_needed(const CommandSpec& spec) { return static_cast<size_t>(std::abs(spec.arity)); }
+
+bool arity_fits(const CommandSpec& spec, size_t words) {
+  return spec.arity >= 0 ? words == words_needed(spec) : words >= words_needed(spec);
+}
+
+// The arity fits, and there is no room for a trailing CONSISTENCY.
+bool plainly_fits(const CommandSpec& spec, size_t words) {
+  if (!arity_fits(spec, words)) return false;
+  return (spec.flags & kTrailingLevel) == 0 || words <= words_needed(spec) + 1;
+}
+
+std::string unknown_command(std::span<const std::string_view> words) {
+  std::string rest;
+  for (size_t i = 1; i < words.size() && rest.size() < kMaxQuoted; ++i) {
+    rest.append("'").append(words[i].substr(0, kMaxQuoted - rest.size())).append("' ");
+  }
+  return "ERR unknown command '" + std::string(words[0].substr(0, kMaxQuoted)) + "', with args beginning with: " + rest;
+}
+
+std::string unknown_subcommand(const CommandSpec& container, std::string_view word) {
+  std::string name(container.name);
+  for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c;
+  return "ERR unknown subcommand '" + std::string(word.substr(0, kMaxQuoted)) + "'. Try " + name + " HELP.";
+}
+
+}  // namespace
+
+std::string no_replicas_error(uint32_t have, uint32_t wanted) {
+  return "NOREPLICAS " + std::to_string(have) + " of " + std::to_string(wanted) +
+         " replicas acknowledged; the write is kept and will spread";
+}
+
+Dispatcher::Dispatcher(Worker& worker, uint32_t shards) : worker_(worker), shard_map_(shards) {}
+
+unsigned Dispatcher::owner(ShardId shard) const { return shard % worker_.node().workers(); }
+
+size_t Dispatcher::process(Connection& connection, std::string_view input) {
+  size_t at = 0;
+  watch_.lap_ns();
+  while (connection.takes_commands()) {
+    const resp::Parsed parsed = connection.parser.next(input.substr(at), arguments_);
+    if (parsed.outcome != resp::Outcome::kCommand) {
+      at += parsed.consumed;
+      if (parsed.outcome == resp::Outcome::kError) reply_protocol_error(connection);
+      break;
+    }
+    if (!run_fast(connection) && !run_slowly(connection)) break;
+    at += parsed.consumed;
+  }
+  if (connection.has_output()) worker_.list_output(connection);
+  return at;
+}
+
+bool Dispatcher::run_fast(Connection& connection) {
+  if ((connection.session.flags | worker_.flags()) != 0) return false;
+  const CommandSpec* const spec = look_up(arguments_[0]);
+  if (spec == nullptr || (spec->scope != Scope::kShard && spec->scope != Scope::kSplit)) return false;
+  if (!plainly_fits(*spec, arguments_.size())) return false;
+  Shard* const shard = local_shard(*spec);
+  if (shard == nullptr) return false;
+  connection.session.last_command = spec;
+  run_here(connection, *spec, arguments_, *shard, worker_.settings().levels.fallback().level);
+  return true;
+}
+
+const CommandSpec* Dispatcher::look_up(std::string_view name) {
+  if (name.empty() || name.size() > CachedName::kMaxBytes) return find_command(name);
+  const size_t hash = name.size() + static_cast<uint8_t>(name.front()) * 3u + static_cast<uint8_t>(name.back()) * 7u;
+  CachedName& cached = cached_names_[hash % cached_names_.size()];
+  if (cached.size == name.size() && std::memcmp(cached.name, name.data(), name.size()) == 0) return cached.spec;
+  const CommandSpec* const spec = find_command(name);
+  if (spec == nullptr) return nullptr;
+  cached.size = static_cast<uint8_t>(name.size());
+  std::memcpy(cached.name, name.data(), name.size());
+  cached.spec = spec;
+  return spec;
+}
+
+Shard* Dispatcher::local_shard(const CommandSpec& spec) {
+  if (shard_map_.shards() == 1) return worker_.executor().shard(0);
+  const Placement placement = place(shard_map_, spec, arguments_);
+  return placement.several ? nullptr : worker_.executor().shard(placement.shard);
+}
+
+void Dispatcher::run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
+                          Shard& shard, Level level) {
+  Session& session = connection.session;
+  std::unique_ptr<CommandState> state;
+  Outcome outcome = Outcome::kAgain;
+  if (!worker_.executor().waits(session.id, shard.id())) {
+    resp::OutputBuffer& out = connection.begin_reply();
+    resp::Writer writer(out, session.protocol);
+    Call call;
+    call.args = words;
+    call.database = session.database;
+    call.now_ms = worker_.now_ms();
+    call.writer = &writer;
+    call.state = &state;
+    const size_t before = out.size();
+    outcome = worker_.executor().run(shard, spec, call, level);
+    if (outcome == Outcome::kDone) [[likely]] {
+      worker_.account(spec, words, watch_.lap_ns(), out.view().substr(before), session.id, worker_.index());
+      return connection.end_reply(out);
+    }
+  }
+  Request request;
+  request.words = words;
+  request.spec = &spec;
+  request.consistency.level = level;
+  park(connection, request, shard.id(), outcome, std::move(state));
+}
+
+void Dispatcher::park(Connection& connection, const Request& request, ShardId shard, Outcome why,
+                      std::unique_ptr<CommandState> state) {
+  std::unique_ptr<Task> task = make_task(connection, request, shard);
+  task->state = std::move(state);
+  connection.add_outstanding_bytes(task->arguments.bytes());
+  CHECK(task->reply_to.place == connection.open_place());
+  worker_.executor().park(std::move(task), why);
+}
+
+std::unique_ptr<Task> Dispatcher::make_task(Connection& connection, const Request& request, ShardId shard) {
+  const Session& session = connection.session;
+  auto task = std::make_unique<Task>();
+  task->reply_to = {worker_.index(), 0, session.id, connection.next_place()};
+  task->shard = shard;
+  task->protocol = session.protocol;
+  task->level = request.consistency.level;
+  task->after = request.consistency.after;
+  task->spec = request.spec;
+  task->database = session.database;
+  task->arguments = OwnedArguments(request.words);
+  return task;
+}
+
+bool Dispatcher::run_slowly(Connection& connection) {
+  Session& session = connection.session;
+  Request request;
+  request.words = arguments_;
+  if (session.has(kReplySkipNext)) {
+    session.set(kReplySkipNext, false);
+    session.set(kReplySkip);
+  }
+  const bool answered =
+      strip_prefix(connection, request) == Next::kAnswered || resolve(connection, request) == Next::kAnswered ||
+      strip_trailing(connection, request) == Next::kAnswered || check(connection, request) == Next::kAnswered;
+  if (!answered) {
+    if (postponed(connection, *request.spec)) {
+      session.set(kPostponed);
+      return false;
+    }
+    session.last_command = request.spec;
+    if (queue(connection, request) == Next::kGoOn) route(connection, request);
+  }
+  session.set(kReplySkip, false);
+  return true;
+}
+
+Dispatcher::Next Dispatcher::strip_prefix(Connection& connection, Request& request) {
+  if (request.words.size() < 3 || !same_word(request.words[0], "consistency") || !parse_level(request.words[1])) {
+    return Next::kGoOn;
+  }
+  Result<ParsedConsistency> parsed = parse_consistency(request.words.subspan(1));
+  if (!parsed) {
+    reject(connection, parsed.error().message);
+    return Next::kAnswered;
+  }
+  if (1 + parsed->used == request.words.size()) return Next::kGoOn;  // the connection's level: a command of its own
+  request.words = request.words.subspan(1 + parsed->used);
+  request.consistency = std::move(parsed->consistency);
+  request.own_level = true;
+  return Next::kGoOn;
+}
+
+Dispatcher::Next Dispatcher::resolve(Connection& connection, Request& request) {
+  request.spec = look_up(request.words[0]);
+  if (request.spec == nullptr) {
+    reject(connection, unknown_command(request.words));
+    return Next::kAnswered;
+  }
+  if (request.spec->subcommands.empty() || request.words.size() < 2) return Next::kGoOn;
+  const CommandSpec* const subcommand = find_subcommand(*request.spec, request.words[1]);
+  if (subcommand == nullptr && request.spec->run == nullptr) {
+    reject(connection, unknown_subcommand(*request.spec, request.words[1]));
+    return Next::kAnswered;
+  }
+  if (subcommand != nullptr) request.spec = subcommand;
+  return Next::kGoOn;
+}
+
+Dispatcher::Next Dispatcher::strip_trailing(Connection& connection, Request& request) {
+  if ((request.spec->flags & kTrailingLevel) == 0) return Next::kGoOn;
+  const std::optional<size_t> at = find_trailing_consistency(request.words, words_needed(*request.spec));
+  if (!at) return Next::kGoOn;
+  Result<ParsedConsistency> parsed = parse_consistency(request.words.subspan(*at + 1));
+  std::string error;
+  if (!parsed) {
+    error = parsed.error().message;
+  } else if (*at + 1 + parsed->used != request.words.size()) {
+    error = "ERR syntax error";
+  } else if (request.own_level) {
+    error = "ERR CONSISTENCY is given twice";
+  }
+  if (!error.empty()) {
+    reject(connection, error, request.spec);
+    return Next::kAnswered;
+  }
+  request.words = request.words.first(*at);
+  request.consistency = std::move(parsed->consistency);
+  request.own_level = true;
+  return Next::kGoOn;
+}
+
+Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
+  const CommandSpec& spec = *request.spec;
+  const Session& session = connection.session;
+  std::string error;
+  if (!arity_fits(spec, request.words.size())) {
+    error = "ERR wrong number of arguments for '" + command_full_name(spec) + "' command";
+  } else if (session.has(kStranger) && (spec.flags & kNoAuth) == 0) {
+    error = "NOAUTH Authentication required.";
+  } else if (session.has(kInMulti) && (spec.flags & kNoMulti) != 0) {
+    error = "ERR Command not allowed inside a transaction";
+  } else if (request.own_level && session.has(kInMulti) && (spec.flags & kNotQueued) == 0) {
+    error = "ERR in MULTI the level of EXEC counts for all commands";
+  } else if (request.consistency.has_id) {
+    error = "ERR CONSISTENCY STRONG ID is not supported yet: remembered results come with replication";
+  }
+  if (error.empty()) return Next::kGoOn;
+  reject(connection, error, &spec);
+  return Next::kAnswered;
+}
+
+bool Dispatcher::postponed(const Connection& connection, const CommandSpec& spec) const {
+  const uint32_t flags = worker_.flags();
+  if ((flags & (kPausedAll | kPausedWrites)) == 0) return false;
+  if ((flags & kPausedAll) != 0 || (spec.flags & (kWrite | kMayReplicate)) != 0) return true;
+  if (spec.name != "exec") return false;
+  for (const TransactionCommand& command : connection.session.queue) {
+    if ((command.spec->flags & (kWrite | kMayReplicate)) != 0) return true;
+  }
+  return false;
+}
+
+Dispatcher::Next Dispatcher::queue(Connection& connection, const Request& request) {
+  Session& session = connection.session;
+  if (!session.has(kInMulti) || (request.spec->flags & kNotQueued) != 0) return Next::kGoOn;
+  session.queue.push_back({request.spec, session.database, OwnedArguments(request.words)});
+  session.queue_bytes += session.queue.back().arguments.bytes();
+  resp::OutputBuffer& out = connection.begin_reply();
+  out.append(resp::kQueued);
+  connection.end_reply(out);
+  return Next::kAnswered;
+}
+
+void Dispatcher::choose_level(Connection& connection, Request& request) const {
+  const Session& session = connection.session;
+  const LevelPolicy& policy = worker_.settings().levels;
+  if (request.own_level) return;
+  if (session.has(kOwnLevel)) {
+    request.consistency = session.consistency;
+    return;
+  }
+  if (session.has(kLocalReads) && (request.spec->flags & kReadonly) != 0) {
+    request.consistency.level = Level::kLocal;
+    return;
+  }
+  const Consistency* chosen = nullptr;
+  const auto first_key = static_cast<size_t>(request.spec->keys.first);
+  if (policy.has_patterns() && first_key > 0 && first_key < request.words.size()) {
+    chosen = policy.match(request.words[first_key]);
+  }
+  request.consistency = chosen != nullptr ? *chosen : policy.fallback();
+}
+
+void Dispatcher::route(Connection& connection, const Request& given) {
+  Request request = given;
+  const CommandSpec& spec = *request.spec;
+  if ((worker_.flags() & kMonitored) != 0 && (spec.flags & (kSkipMonitor | kAdmin)) == 0) {
+    feed_monitors(connection, arguments_);
+  }
+  choose_level(connection, request);
+  if (spec.scope == Scope::kConnection) return run_connection_command(connection, request);
+  if (check_replicas(connection, request) == Next::kAnswered) return;
+  if (spec.scope == Scope::kEveryShard && shard_map_.shards() > 1) {
+    std::vector<Part> parts;
+    if (spec.join == Join::kCursor) {
+      parts.push_back({shard_of_cursor(shard_map_, request.words[1]), {}, {}});
+    } else {
+      for (ShardId shard = 0; shard < shard_map_.shards(); ++shard) parts.push_back({shard, {}, {}});
+    }
+    for (Part& part : parts) part.arguments.assign(request.words.begin(), request.words.end());
+    return scatter(connection, request, parts);
+  }
+  const Placement placement = place(shard_map_, spec, request.words);
+  if (!placement.several) return send_to_shard(connection, request, placement.shard);
+  if (spec.scope == Scope::kSplit) return scatter(connection, request, split(shard_map_, spec, request.words));
+  reject(connection, "CROSSSLOT Keys in request don't hash to the same slot", &spec);
+}
+
+Dispatcher::Next Dispatcher::check_replicas(Connection& connection, const Request& request) {
+  const Consistency& consistency = request.consistency;
+  const uint32_t wanted = consistency.read.needed(kReplicas);
+  if (consistency.level != Level::kEventual || (request.spec->flags & kReadonly) == 0 || wanted <= kReplicas) {
+    return Next::kGoOn;
+  }
+  reject(connection,
+         "NOREPLICAS " + std::to_string(kReplicas) + " of " + std::to_string(wanted) + " replicas can answer the read",
+         request.spec);
+  return Next::kAnswered;
+}
+
+void Dispatcher::run_connection_command(Connection& connection, const Request& request) {
+  connection.session.effective = request.consistency;
+  resp::OutputBuffer& out = connection.begin_reply();
+  const size_t before = out.size();
+  const uint64_t place = connection.next_place();
+  const Outcome outcome = run_on_connection(connection, *request.spec, request.words, out, place);
+  if (outcome == Outcome::kLater) {
+    CHECK(connection.open_place() == place);
+    connection.session.set(kStalled);
+    return;
+  }
+  worker_.account(*request.spec, request.words, watch_.lap_ns(), out.view().substr(before), connection.session.id,
+                  worker_.index());
+  connection.end_reply(out);
+}
+
+Outcome Dispatcher::run_on_connection(Connection& connection, const CommandSpec& spec,
+                                      std::span<const std::string_view> words, resp::OutputBuffer& out,
+                                      uint64_t place) {
+  Session& session = connection.session;
+  session.reply_address = {worker_.index(), 0, session.id, place};
+  resp::Writer writer(out, session.protocol);
+  std::unique_ptr<CommandState> state;
+  Call call;
+  call.args = words;
+  call.database = session.database;
+  call.now_ms = worker_.now_ms();
+  call.writer = &writer;
+  call.state = &state;
+  call.session = &session;
+  call.node = &worker_.node();
+  const Outcome outcome = spec.run(call);
+  CHECK(outcome == Outcome::kDone || outcome == Outcome::kLater);
+  return outcome;
+}
+
+void Dispatcher::send_to_shard(Connection& connection, const Request& request, ShardId id) {
+  const Consistency& consistency = request.consistency;
+  const uint64_t place = connection.next_place();
+  const uint32_t wanted = consistency.write.needed(kReplicas);
+  const bool too_few =
+      consistency.level == Level::kEventual && (request.spec->flags & kWrite) != 0 && wanted > kReplicas;
+  Shard* const shard = worker_.executor().shard(id);
+  if (shard == nullptr && consistency.after.empty()) {
+    connection.open_place();
+    forward(connection, request, id, request.words, {worker_.index(), 0, connection.session.id, place});
+  } else if (shard != nullptr && consistency.after.empty() && !too_few) {
+    return run_here(connection, *request.spec, request.words, *shard, consistency.level);
+  } else {
+    std::unique_ptr<Task> task = make_task(connection, request, id);
+    connection.open_place();
+    if (too_few) connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
+    worker_.submit(owner(id), std::move(task));
+    return;
+  }
+  if (too_few) connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
+}
+
+void Dispatcher::scatter(Connection& connection, const Request& request, const std::vector<Part>& parts) {
+  const uint64_t place = connection.open_place();
+  const Consistency& consistency = request.consistency;
+  auto gather = std::make_unique<Gather>(request.spec->join, parts.size(), worker_.random());
+  for (uint32_t i = 0; i < parts.size(); ++i) gather->set_keys(i, parts[i].keys);
+  if (request.spec->join == Join::kCursor) gather->set_cursor(shard_map_, parts[0].shard);
+  connection.gather_at(place, std::move(gather));
+  const uint32_t wanted = consistency.write.needed(kReplicas);
+  if (consistency.level == Level::kEventual && (request.spec->flags & kWrite) != 0 && wanted > kReplicas) {
+    connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
+  }
+  for (uint32_t i = 0; i < parts.size(); ++i) {
+    const ReplyAddress reply_to{worker_.index(), i, connection.session.id, place};
+    if (worker_.executor().shard(parts[i].shard) == nullptr && consistency.after.empty()) {
+      forward(connection, request, parts[i].shard, parts[i].arguments, reply_to);
+      continue;
+    }
+    Request part = request;
+    part.words = parts[i].arguments;
+    std::unique_ptr<Task> task = make_task(connection, part, parts[i].shard);
+    task->reply_to = reply_to;
+    worker_.submit(owner(parts[i].shard), std::move(task));
+  }
+}
+
+void Dispatcher::forward(Connection& connection, const Request& request, ShardId shard,
+                         std::span<const std::string_view> words, const ReplyAddress& reply_to) {
+  ForwardedCommand command;
+  command.reply_to = reply_to;
+  command.spec = request.spec;
+  command.shard = shard;
+  command.database = connection.session.database;
+  command.level = request.consistency.level;
+  command.protocol = connection.session.protocol;
+  worker_.forward(owner(shard), command, words);
+  worker_.counters().forwarded_commands.add();
+  size_t bytes = 0;
+  for (const std::string_view word : words) bytes += word.size();
+  connection.add_outstanding_bytes(bytes);
+}
+
+void Dispatcher::reject(Connection& connection, std::string_view message, const CommandSpec* spec) {
+  if (spec != nullptr) worker_.counters().by_command[command_number(*spec)].rejected.add();
+  if (connection.session.has(kInMulti)) connection.session.queue_failed = true;
+  resp::OutputBuffer& out = connection.begin_reply();
+  const size_t before = out.size();
+  resp::Writer(out, connection.session.protocol).error(message);
+  worker_.count_error(out.view().substr(before));
+  connection.end_reply(out);
+}
+
+void Dispatcher::reply_protocol_error(Connection& connection) {
+  resp::OutputBuffer& out = connection.begin_reply();
+  const size_t before = out.size();
+  resp::Writer(out, connection.session.protocol).error(connection.parser.error());
+  worker_.count_error(out.view().substr(before));
+  connection.end_reply(out);
+  connection.close_after_output();
+}
+
+void Dispatcher::feed_monitors(const Connection& connection, std::span<const std::string_view> words) {
+  const Session& session = connection.session;
+  const std::string address = session.unix_socket ? "unix:" + worker_.settings().unix_socket : session.peer_address;
+  worker_.feed_monitors(monitor_line(wall_us(), session.database, address, words));
+}
+
+}  // namespace capstan

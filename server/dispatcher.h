@@ -1,0 +1,95 @@
+// From words to effects: finds the command, checks what must be checked, and sends it where it runs. In the ordinary
+// state (no flag set, shard on this worker) that is one look-up and Shard::run with the reply written in place.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "resp/parser.h"
+#include "server/connection.h"
+#include "server/gather.h"
+#include "server/level.h"
+#include "server/shard.h"
+#include "server/stopwatch.h"
+
+namespace capstan {
+
+class Worker;
+
+// A write that so few replicas have; the text of -NOREPLICAS.
+std::string no_replicas_error(uint32_t have, uint32_t wanted);
+
+class Dispatcher {
+ public:
+  Dispatcher(Worker& worker, uint32_t shards);
+
+  // Takes commands off the front of `input` as long as the connection takes any; returns how many bytes are done with.
+  size_t process(Connection& connection, std::string_view input);
+
+  const ShardMap& shard_map() const { return shard_map_; }
+  // The worker that owns a shard.
+  unsigned owner(ShardId shard) const;
+
+  // Runs a command of scope kConnection; its reply to `out`, or on kLater later to the place.
+  Outcome run_on_connection(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
+                            resp::OutputBuffer& out, uint64_t place);
+
+ private:
+  // A command between parsing and running.
+  struct Request {
+    std::span<const std::string_view> words;
+    const CommandSpec* spec = nullptr;
+    bool own_level = false;  // the command names its level itself
+    Consistency consistency;
+  };
+  // Whether an earlier stage has answered already.
+  enum class Next : bool { kGoOn, kAnswered };
+
+  bool run_fast(Connection& connection);
+  // False: the command is postponed, nothing has happened.
+  bool run_slowly(Connection& connection);
+
+  Next strip_prefix(Connection& connection, Request& request);
+  Next strip_trailing(Connection& connection, Request& request);
+  Next resolve(Connection& connection, Request& request);
+  Next check(Connection& connection, Request& request);
+  Next queue(Connection& connection, const Request& request);
+  bool postponed(const Connection& connection, const CommandSpec& spec) const;
+  void choose_level(Connection& connection, Request& request) const;
+  void route(Connection& connection, const Request& request);
+  Next check_replicas(Connection& connection, const Request& request);
+  void run_connection_command(Connection& connection, const Request& request);
+  void send_to_shard(Connection& connection, const Request& request, ShardId shard);
+  void scatter(Connection& connection, const Request& request, const std::vector<Part>& parts);
+  void run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words, Shard& shard,
+                Level level);
+  void park(Connection& connection, const Request& request, ShardId shard, Outcome why,
+            std::unique_ptr<CommandState> state);
+  std::unique_ptr<Task> make_task(Connection& connection, const Request& request, ShardId shard);
+  void forward(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
+               const ReplyAddress& reply_to);
+  void reject(Connection& connection, std::string_view message, const CommandSpec* spec = nullptr);
+  void reply_protocol_error(Connection& connection);
+  Shard* local_shard(const CommandSpec& spec);
+  const CommandSpec* look_up(std::string_view name);
+  void feed_monitors(const Connection& connection, std::span<const std::string_view> words);
+
+  // Commands by the exact bytes of their name, as clients write it over and over.
+  struct CachedName {
+    static constexpr size_t kMaxBytes = 15;
+    uint8_t size = 0;
+    char name[kMaxBytes];
+    const CommandSpec* spec = nullptr;
+  };
+
+  Worker& worker_;
+  const ShardMap shard_map_;
+  resp::Arguments arguments_;  // of the command that is being run
+  Stopwatch watch_;
+  std::array<CachedName, 64> cached_names_;
+};
+
+}  // namespace capstan

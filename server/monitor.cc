@@ -1,0 +1,62 @@
+#include "server/monitor.h"
+
+#include <cstdio>
+
+namespace capstan {
+namespace {
+
+void append_quoted(std::string& line, std::string_view word) {
+  line += '"';
+  for (const char c : word) {
+    switch (c) {
+      case '\\':
+        line += "\\\\";
+        break;
+      case '"':
+        line += "\\\"";
+        break;
+      case '\n':
+        line += "\\n";
+        break;
+      case '\r':
+        line += "\\r";
+        break;
+      case '\t':
+        line += "\\t";
+        break;
+      case '\a':
+        line += "\\a";
+        break;
+      case '\b':
+        line += "\\b";
+        break;
+      default:
+        if (c >= ' ' && c <= '~') {
+          line += c;
+        } else {
+          char escaped[5];
+          std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(c));
+          line += escaped;
+        }
+    }
+  }
+  line += '"';
+}
+
+}  // namespace
+
+std::string monitor_line(int64_t now_us, Database database, std::string_view address,
+                         std::span<const std::string_view> words) {
+  char time[40];
+  std::snprintf(time, sizeof time, "+%lld.%06lld", static_cast<long long>(now_us / 1'000'000),
+                static_cast<long long>(now_us % 1'000'000));
+  std::string line(time);
+  line.append(" [").append(std::to_string(database)).append(" ").append(address).append("]");
+  for (const std::string_view word : words) {
+    line += ' ';
+    append_quoted(line, word);
+  }
+  return line.append("\r\n");
+}
+
+}  // namespace capstan

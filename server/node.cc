@@ -1,0 +1,274 @@
+#include "server/node.h"
+
+#include <event2/event.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include "server/log.h"
+
+namespace capstan {
+namespace {
+
+std::string random_hex(size_t digits) {
+  std::random_device device;
+  std::string text;
+  for (size_t i = 0; i < digits; ++i) text.push_back("0123456789abcdef"[device() & 15]);
+  return text;
+}
+
+Result<> make_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return system_error(error.value(), "cannot create the directory " + path);
+  return {};
+}
+
+Result<int> open_socket(int family, const sockaddr* address, socklen_t size, int backlog, const std::string& name) {
+  const int descriptor = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return system_error(errno, "cannot open a socket for " + name);
+  const int one = 1;
+  if (family != AF_UNIX) {
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+  }
+  if (family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+  if (bind(descriptor, address, size) == 0 && listen(descriptor, backlog) == 0) return descriptor;
+  const Error error = system_error(errno, "cannot listen on " + name);
+  close(descriptor);
+  return error;
+}
+
+void on_signal(evutil_socket_t, short, void* argument) {
+  auto* const node = static_cast<Node*>(argument);
+  log_info("a signal asks to shut down");
+  node->shut_down(node->worker(0), true);
+}
+
+// Memory is shared out evenly; 0 leaves the keyspace's own defaults.
+void set_memory_options(lmdb_store::Keyspace::Options& options, const Settings& settings) {
+  constexpr uint64_t kPageBytes = 4096;
+  constexpr uint64_t kMaxBatchBytes = 128 << 20;
+  constexpr uint64_t kMinBatchPages = 256;
+  if (settings.cache_memory != 0) {
+    options.cache_bytes = settings.cache_memory / settings.shards;
+    options.batch_pages = std::max(std::min(kMaxBatchBytes, settings.cache_memory / 8) / kPageBytes, kMinBatchPages);
+  }
+  if (settings.dirty_memory != 0) options.dirty_bytes = settings.dirty_memory / settings.shards;
+  if (settings.machine_memory != 0) options.inline_read_bytes = settings.machine_memory / 2 / settings.shards;
+}
+
+// SO_REUSEPORT lets several processes of one user share a port, which must not happen by mistake: a first socket
+// without it finds out whether the port is taken.
+Result<> check_port_is_free(const addrinfo& address, const std::string& name) {
+  const int descriptor = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return system_error(errno, "cannot open a socket for " + name);
+  const int one = 1;
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (address.ai_family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+  const int status = bind(descriptor, address.ai_addr, address.ai_addrlen);
+  const Error error = status == 0 ? Error{} : system_error(errno, "cannot bind " + name);
+  close(descriptor);
+  if (status != 0) return error;
+  return {};
+}
+
+}  // namespace
+
+Node::Node(SettingsSnapshot settings)
+    : settings_(std::move(settings)), started_ms_(wall_ms()), run_id_(random_hex(40)), last_save_ms_(started_ms_) {}
+
+Node::~Node() {
+  // Shards end before the pool that works for them, connections before the counters they use.
+  for (const auto& worker : workers_) worker->executor().shards().clear();
+  flush_thread_.reset();
+  read_pool_.reset();
+  for (const auto& worker : workers_) worker->completions().drain();
+}
+
+Result<std::unique_ptr<Node>> Node::open(SettingsSnapshot settings) {
+  std::unique_ptr<Node> node(new Node(std::move(settings)));
+  const Result<> started = node->start();
+  if (!started) return started.error();
+  return node;
+}
+
+Result<> Node::start() {
+  const Result<> made = make_directories(settings_->directory);
+  if (!made) return made.error();
+  Result<lmdb_store::DirectoryLock> lock = lmdb_store::lock_directory(settings_->directory);
+  if (!lock) return lock.error();
+  lock_.emplace(std::move(*lock));
+  read_pool_ = std::make_unique<lmdb_store::ReadPool>(settings_->read_threads);
+  flush_thread_ = std::make_unique<lmdb_store::FlushThread>();
+  for (unsigned i = 0; i < settings_->io_threads; ++i) {
+    workers_.push_back(std::make_unique<Worker>(*this, i, settings_));
+  }
+  for (const auto& worker : workers_) worker->connect_to_peers();
+  // The sockets first: a port that is taken should not cost a recovery.
+  const Result<> listening = open_listeners();
+  if (!listening) return listening.error();
+  const Result<> opened = open_shards();
+  if (!opened) return opened.error();
+  return open_journals();
+}
+
+Result<> Node::open_shards() {
+  const std::string directory = settings_->directory + "/shards";
+  const Result<> made = make_directories(directory);
+  if (!made) return made.error();
+  for (ShardId id = 0; id < settings_->shards; ++id) {
+    Worker& owner = *workers_[id % workers()];
+    const Shard::Services services{*read_pool_, *flush_thread_, owner.completions()};
+    Shard::Options options;
+    options.journal_limit = settings_->journal_limit;
+    options.tail_may_be_lost = settings_->append_fsync != Fsync::kAlways;
+    set_memory_options(options.keyspace, *settings_);
+    Result<std::unique_ptr<Shard>> shard = Shard::open(id, directory + "/" + std::to_string(id), services, options);
+    if (!shard) return shard.error();
+    owner.executor().add_shard(std::move(*shard));
+  }
+  return {};
+}
+
+Result<> Node::open_journals() {
+  lmdb_store::FileSystem& files = lmdb_store::posix_file_system();
+  lmdb_store::RecoveryOptions recovery_options;
+  recovery_options.workers = workers();
+  const Result<lmdb_store::JournalRecovery> recovery = lmdb_store::recover_journals(
+      files, settings_->directory, recovery_options, [this](const lmdb_store::JournalEntry& entry) -> Result<> {
+        Shard* const shard = workers_[entry.shard % workers()]->executor().shard(entry.shard);
+        if (shard == nullptr) {
+          return Error{ErrorCode::kInvalid, "the journal has entries of shard " + std::to_string(entry.shard) +
+                                                ": start with as many shards as the data were written with"};
+        }
+        return shard->replay(entry.type, entry.position, entry.payload);
+      });
+  if (!recovery) return recovery.error();
+  for (const std::string& note : recovery.value().notes) log_warning(note);
+  for (const auto& worker : workers_) {
+    lmdb_store::JournalOptions options;
+    options.on_event = [&worker = *worker] { worker.wake(); };
+    Result<std::unique_ptr<lmdb_store::Journal>> journal =
+        lmdb_store::Journal::open(files, settings_->directory, worker->index(), options, recovery.value());
+    if (!journal) return journal.error();
+    worker->take_journal(std::move(*journal));
+    for (const auto& shard : worker->executor().shards()) {
+      const Result<> started = shard->start(worker->journal(), recovery.value().cut);
+      if (!started) return started.error();
+    }
+  }
+  return {};
+}
+
+Result<> Node::open_listeners() {
+  if (settings_->port != 0) {
+    for (const std::string& address : settings_->bind) {
+      const Result<> listening = listen_tcp(address);
+      if (!listening) return listening.error();
+    }
+  }
+  return settings_->unix_socket.empty() ? Result<>() : listen_unix();
+}
+
+// "-" in front: an address that this machine does not have is left out. "*" and "::*" are the wildcards.
+Result<> Node::listen_tcp(const std::string& given) {
+  const bool optional = given.starts_with('-');
+  const std::string address = given.substr(optional ? 1 : 0);
+  const bool any = address == "*" || address == "::*";
+  const std::string port = std::to_string(settings_->port);
+  const std::string name = address + ":" + port;
+  addrinfo hints{};
+  hints.ai_family = address == "*" ? AF_INET : address == "::*" ? AF_INET6 : AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  const int status = getaddrinfo(any ? nullptr : address.c_str(), port.c_str(), &hints, &found);
+  if (status != 0) {
+    if (optional) return {};
+    return Error{ErrorCode::kInvalid, "cannot bind " + name + ": " + gai_strerror(status)};
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+  const Result<> free_port = check_port_is_free(*found, name);
+  const bool unavailable = !free_port && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT);
+  if (optional && unavailable) return {};
+  if (!free_port) return free_port.error();
+  for (const auto& worker : workers_) {
+    const Result<int> descriptor =
+        open_socket(found->ai_family, found->ai_addr, found->ai_addrlen, settings_->tcp_backlog, name);
+    if (!descriptor) return descriptor.error();
+    worker->listen_on(descriptor.value());
+  }
+  return {};
+}
+
+Result<> Node::listen_unix() {
+  const std::string& path = settings_->unix_socket;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return Error{ErrorCode::kInvalid, "unixsocket: the path is too long"};
+  std::memcpy(address.sun_path, path.data(), path.size());
+  unlink(path.c_str());
+  const Result<int> descriptor =
+      open_socket(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address, settings_->tcp_backlog, path);
+  if (!descriptor) return descriptor.error();
+  if (settings_->unix_socket_mode != 0) chmod(path.c_str(), settings_->unix_socket_mode);
+  workers_[0]->listen_on(descriptor.value());
+  return {};
+}
+
+int Node::run() {
+  std::signal(SIGPIPE, SIG_IGN);
+  event* const terminate = evsignal_new(workers_[0]->base(), SIGTERM, &on_signal, this);
+  event* const interrupt = evsignal_new(workers_[0]->base(), SIGINT, &on_signal, this);
+  CHECK(event_add(terminate, nullptr) == 0 && event_add(interrupt, nullptr) == 0);
+  log_info("ready to accept connections on port " + std::to_string(settings_->port));
+  std::vector<std::thread> threads;
+  for (unsigned i = 1; i < workers(); ++i) threads.emplace_back([this, i] { workers_[i]->run(); });
+  workers_[0]->run();
+  for (std::thread& thread : threads) thread.join();
+  event_free(terminate);
+  event_free(interrupt);
+  if (!settings_->unix_socket.empty()) unlink(settings_->unix_socket.c_str());
+  log_info("bye");
+  return 0;
+}
+
+SettingsSnapshot Node::settings() const {
+  const std::lock_guard lock(settings_mutex_);
+  return settings_;
+}
+
+void Node::publish(Worker& caller, SettingsSnapshot settings, std::function<void(Worker&)> done) {
+  {
+    const std::lock_guard lock(settings_mutex_);
+    settings_ = settings;
+  }
+  caller.on_every_worker([settings](Worker& worker) { worker.adopt_settings(settings); }, std::move(done));
+}
+
+bool Node::admit_client(uint32_t max_clients) {
+  if (clients_.fetch_add(1, std::memory_order_relaxed) < max_clients) return true;
+  dismiss_client();
+  return false;
+}
+
+void Node::shut_down(Worker& caller, bool flush) {
+  if (shutting_down_.exchange(true)) return;
+  flush_at_end_.store(flush);
+  // First nobody takes anything new, so that nobody waits for a worker that has ended.
+  caller.on_every_worker(
+      [](Worker& worker) { worker.stop_accepting(); },
+      [](Worker& self) { self.on_every_worker([](Worker& worker) { worker.finish(); }, [](Worker&) {}); });
+}
+
+}  // namespace capstan

@@ -1,0 +1,75 @@
+// A command on its way to a shard, or waiting there, apart from the connection that it came from.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "resp/writer.h"
+#include "server/command.h"
+#include "server/level.h"
+#include "server/owned_arguments.h"
+
+namespace capstan {
+
+class Worker;
+
+// Where a reply goes: to a connection's place for it (Connection::open_place), or to one part of that.
+struct ReplyAddress {
+  uint32_t worker = 0;
+  uint32_t part = 0;
+  uint64_t client = 0;
+  uint64_t place = 0;
+};
+
+// One command of a transaction's shard part.
+struct TransactionCommand {
+  const CommandSpec* spec = nullptr;
+  Database database = 0;
+  OwnedArguments arguments;
+};
+
+struct WatchedKey {
+  Database database = 0;
+  std::string name;
+  uint64_t digest = 0;
+};
+
+// EXEC's shard part: one atomic record, if no watched key has changed.
+struct Transaction {
+  std::vector<TransactionCommand> commands;
+  std::vector<WatchedKey> watched;
+  // When it has run: its commands' replies, one behind the other, and where each ends.
+  bool aborted = false;  // a watched key had changed
+  std::vector<size_t> reply_ends;
+};
+
+// WATCH's shard part: keys in, digests out (in the reply, 8 bytes each).
+struct DigestRequest {
+  std::vector<WatchedKey> keys;
+};
+
+struct Task {
+  ReplyAddress reply_to;
+  ShardId shard = 0;
+  resp::Protocol protocol = resp::Protocol::kResp2;
+  Level level = Level::kStrong;
+  const CommandSpec* spec = nullptr;  // of a transaction: EXEC's
+  Database database = 0;
+  OwnedArguments arguments;
+  std::string after;  // CONSISTENCY … AFTER; empty: none
+  std::unique_ptr<Transaction> transaction;
+  std::unique_ptr<DigestRequest> digests;
+  // What to do with the outcome, on the worker of reply_to, instead of delivering the reply there.
+  absl::AnyInvocable<void(Worker&, Task&, std::string_view reply)> on_done;
+
+  // While it waits.
+  std::unique_ptr<CommandState> state;
+  int64_t parked_since_ms = 0;
+  int64_t elapsed_ns = 0;
+};
+
+}  // namespace capstan
