@@ -168,6 +168,12 @@ std::span<const CommandSpec> client_commands();   // CLIENT
 std::span<const CommandSpec> command_commands();  // COMMAND
 std::span<const CommandSpec> config_commands();   // CONFIG
 std::span<const CommandSpec> info_commands();     // INFO
+std::span<const CommandSpec> saving_commands();   // SAVE, …
+std::span<const CommandSpec> waiting_commands();  // WAIT, …
+std::span<const CommandSpec> slowlog_commands();
+std::span<const CommandSpec> latency_commands();
+std::span<const CommandSpec> memory_commands();
+std::span<const CommandSpec> debug_commands();
 std::span<const CommandSpec> server_commands();
 std::span<const CommandSpec> consistency_commands();
 

@@ -113,6 +113,8 @@ void Worker::end_turn() {
   send_batches(durable);
   more_to_do_ |= executor_.turn(now_ms_);
   more_to_do_ |= !posted_.empty() || !resumable_.empty();
+  // What background work has to say to other workers leaves in the next turn.
+  more_to_do_ |= std::any_of(outgoing_.begin(), outgoing_.end(), [](const auto& b) { return b && !b->empty(); });
   free_retired();
   in_turn_ = false;
 }

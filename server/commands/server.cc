@@ -1,4 +1,7 @@
 // Commands about the server as a whole.
+#include <string>
+
+#include "base/clock.h"
 #include "server/connection.h"
 #include "server/node.h"
 #include "server/text.h"
@@ -14,23 +17,42 @@ Outcome monitor(Call& call) {
   return Outcome::kDone;
 }
 
+Outcome role(Call& call) {
+  call.reply().array(3);
+  call.reply().bulk("master");
+  call.reply().integer(0);
+  call.reply().array(0);
+  return Outcome::kDone;
+}
+
+Outcome time(Call& call) {
+  const int64_t now_us = wall_us();
+  call.reply().array(2);
+  call.reply().bulk(std::to_string(now_us / 1'000'000));
+  call.reply().bulk(std::to_string(now_us % 1'000'000));
+  return Outcome::kDone;
+}
+
 // On success the connection is closed without a reply, as everything else. Data are never dropped: NOSAVE only leaves
 // out the flush, what the journal has is there after the next start.
 Outcome shutdown(Call& call) {
-  bool flush = true;
+  bool save = false;
+  bool nosave = false;
   bool abort = false;
   for (const std::string_view word : call.args.subspan(1)) {
     if (same_word(word, "nosave")) {
-      flush = false;
+      nosave = true;
+    } else if (same_word(word, "save")) {
+      save = true;
     } else if (same_word(word, "abort")) {
       abort = true;
-    } else if (!same_word(word, "save") && !same_word(word, "now") && !same_word(word, "force")) {
+    } else if (!same_word(word, "now") && !same_word(word, "force")) {
       return reply_syntax_error(call);
     }
   }
-  if (abort && call.args.size() > 2) return reply_syntax_error(call);
+  if ((save && nosave) || (abort && call.args.size() > 2)) return reply_syntax_error(call);
   if (abort) return reply_error(call, "ERR No shutdown in progress.");
-  call.node->shut_down(call.session->worker, flush);
+  call.node->shut_down(call.session->worker, !nosave);
   return Outcome::kLater;
 }
 
@@ -44,6 +66,15 @@ constexpr CommandSpec kCommands[] = {
      .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Shows every command that the server runs from now on"},
+    {.name = "role",
+     .arity = 1,
+     .flags = kNoscript | kLoading | kStale | kFast,
+     .run = role,
+     .categories = "admin dangerous",
+     .group = "server",
+     .since = "2.8.12",
+     .complexity = "O(1)",
+     .summary = "Replies the server's part in replication"},
     {.name = "shutdown",
      .arity = -1,
      .flags = kAdmin | kNoscript | kLoading | kStale | kNoMulti | kAllowBusy,
@@ -54,6 +85,15 @@ constexpr CommandSpec kCommands[] = {
      .complexity = "that of a flush",
      .summary = "Stops the server; all data are kept",
      .syntax = "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]"},
+    {.name = "time",
+     .arity = 1,
+     .flags = kLoading | kStale | kFast,
+     .run = time,
+     .group = "server",
+     .since = "2.6.0",
+     .complexity = "O(1)",
+     .summary = "Replies the time as seconds and microseconds of Unix time",
+     .tips = "nondeterministic_output"},
 };
 
 }  // namespace
