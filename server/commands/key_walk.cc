@@ -11,15 +11,19 @@ constexpr uint64_t kPositionsPerTurn = 2000;
 }  // namespace
 
 Outcome KeyWalk::advance(Call& call, const KeyFilter& filter) {
+  uint64_t looked_at = 0;
   while (true) {
-    const uint64_t piece = std::min(remaining_, kPositionsPerTurn);
+    const uint64_t positions = std::min(stride_, kPositionsPerTurn);
     found_.clear();
-    if (call.eval().scan(call.database, cursor_, piece, found_) == Lookup::kNotResident) return Outcome::kFetch;
+    if (call.eval().scan(call.database, cursor_, positions, found_) == Lookup::kNotResident) return Outcome::kFetch;
+    looked_at += positions;
+    remaining_ -= std::min<uint64_t>(remaining_, found_.size());
+    // Removed keys leave positions behind for a while; the more of them in a row, the longer the next stride.
+    stride_ = found_.empty() ? 2 * positions : remaining_;
     std::erase_if(found_, [&filter](const Scanned& scanned) { return !filter.matches(scanned.key, scanned.kind); });
-    remaining_ -= piece;
     if (cursor_ == 0 || remaining_ == 0) return Outcome::kDone;
     keep_found();
-    if (call.state != nullptr) return Outcome::kAgain;
+    if (looked_at >= kPositionsPerTurn && call.state != nullptr) return Outcome::kAgain;
   }
 }
 

@@ -15,8 +15,8 @@ class KeyWalk final : public CommandState {
  public:
   static constexpr uint64_t kToTheEnd = std::numeric_limits<uint64_t>::max();
 
-  // From `cursor` over about `count` positions.
-  KeyWalk(uint64_t cursor, uint64_t count) : cursor_(cursor), remaining_(count) {}
+  // From `cursor` on, until about `count` keys were met, whether the filter lets them through or not.
+  KeyWalk(uint64_t cursor, uint64_t count) : cursor_(cursor), remaining_(count), stride_(count) {}
 
   // Takes the next piece; all of the rest where the call has to finish in this turn. kDone: write_names() is to follow,
   // before any other read. kAgain and kFetch: to be called again, on the same object.
@@ -32,6 +32,7 @@ class KeyWalk final : public CommandState {
 
   uint64_t cursor_;
   uint64_t remaining_;
+  uint64_t stride_;  // positions to look at next
   // Names from earlier turns, one behind the other.
   std::string names_;
   std::vector<size_t> sizes_;

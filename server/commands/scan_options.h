@@ -24,7 +24,7 @@ struct KeyFilter {
 struct ScanOptions {
   enum class Refusal : uint8_t { kNone, kSyntax, kNotInteger };
 
-  uint64_t count = 10;  // how many positions to look at, about
+  uint64_t count = 10;  // how many keys to look at, about
   KeyFilter filter;
   Refusal refusal = Refusal::kNone;
 };
