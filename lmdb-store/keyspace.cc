@@ -70,6 +70,16 @@ Keyspace::Found Keyspace::find(Database database, std::string_view key, uint64_t
   return row->absent() ? Found{} : Found{Presence::kPresent, row};
 }
 
+void Keyspace::prefetch(std::span<const uint64_t> hashes) const {
+  for (const uint64_t hash : hashes) keys_.prefetch_part(hash);
+  for (const uint64_t hash : hashes) keys_.prefetch_entry(hash);
+  for (const uint64_t hash : hashes) keys_.prefetch_row(hash);
+  for (const uint64_t hash : hashes) {
+    const TableRow* const row = keys_.prefetch_row(hash);
+    if (row != nullptr) slots_.prefetch(static_cast<Database>(row->sort_key >> 56), (row->sort_key >> 40) % kSlots);
+  }
+}
+
 Keyspace::Found Keyspace::find_element(uint64_t generation, uint32_t chunk) {
   const std::string key = chunk_row_key(generation, chunk);  // fits std::string's own buffer
   const uint64_t hash = hash64(key);

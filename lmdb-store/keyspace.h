@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,6 +79,9 @@ class Keyspace {
   };
   // kUnknown: the row must be fetched first (large environments only; small ones are read here, all with at_once).
   Found find(Database database, std::string_view key, uint64_t hash, bool at_once = false);
+  // Brings what find() and apply() will touch of these keys (hash64 of their names) into the processor's caches, for
+  // all of them together: for a caller that has several commands in hand. Changes nothing.
+  void prefetch(std::span<const uint64_t> hashes) const;
   Found find_element(uint64_t generation, uint32_t chunk);
   KeyInfo info(const TableRow& row, int64_t now_ms) const { return info(row.payload(), now_ms); }
   KeyInfo info(std::string_view payload, int64_t now_ms) const;

@@ -2,6 +2,10 @@
 
 namespace capstan::lmdb_store {
 
+namespace {
+constexpr size_t kCacheLineBytes = 64;
+}
+
 RowTable::~RowTable() = default;
 
 TableRow* RowTable::find(uint8_t database, std::string_view key, uint64_t hash) const {
@@ -15,6 +19,21 @@ TableRow* RowTable::find(uint8_t database, std::string_view key, uint64_t hash) 
     if (entry >> 48 != tag || !live(entry)) continue;
     TableRow* row = row_of(entry);
     if (row->sort_key >> 56 == database && row->key() == key) return row;
+  }
+}
+
+const TableRow* RowTable::prefetch_row(uint64_t hash) const {
+  const Part& part = parts_[part_of(hash)];
+  if (part.capacity == 0) return nullptr;
+  const uint64_t tag = tag_of(hash);
+  for (uint32_t i = home(tag, part.capacity);; i = i + 1 == part.capacity ? 0 : i + 1) {
+    const Entry entry = part.entries[i];
+    if (entry == 0) return nullptr;
+    if (entry >> 48 != tag || !live(entry)) continue;
+    const TableRow* const row = row_of(entry);
+    __builtin_prefetch(row);
+    __builtin_prefetch(reinterpret_cast<const char*>(row) + kCacheLineBytes);
+    return row;
   }
 }
 

@@ -24,6 +24,15 @@ class RowTable {
   // hash: 64-bit hash of the key, of which the lower 40 bits are used; database: bits 56–63 of the row's sort key.
   // nullptr if there is none.
   TableRow* find(uint8_t database, std::string_view key, uint64_t hash) const;
+  // What find() reads, step by step: a caller with several keys in hand takes each step for all of them before the
+  // next, and waits for memory once rather than once per key and step.
+  void prefetch_part(uint64_t hash) const { __builtin_prefetch(&parts_[part_of(hash)]); }
+  void prefetch_entry(uint64_t hash) const {
+    const Part& part = parts_[part_of(hash)];
+    if (part.capacity != 0) __builtin_prefetch(&part.entries[home(tag_of(hash), part.capacity)]);
+  }
+  // The first row that may be the key's; nullptr if there is none.
+  const TableRow* prefetch_row(uint64_t hash) const;
   // Every key row with this sort key (nearly always one).
   template <typename Visit>
   void for_each_at(uint64_t sort_key, Visit&& visit) const;

@@ -28,6 +28,9 @@ class SlotStatistics {
     all.blocks[slot / kBlock] += static_cast<uint64_t>(keys_change);
     all.keys += static_cast<uint64_t>(keys_change);
   }
+  void prefetch(Database database, Slot slot) const {
+    if (databases_[database]) __builtin_prefetch(&databases_[database]->slots[slot], 1);
+  }
   SlotStatistic at(Database database, Slot slot) const {
     return databases_[database] ? databases_[database]->slots[slot] : SlotStatistic{};
   }

@@ -188,6 +188,14 @@ void Parser::resume(std::string_view input, Arguments& arguments) {
   if (pending_.capacity() > kKeptArguments) std::vector<Range>().swap(pending_);
 }
 
+void Parser::restart() {
+  finish();
+  length_ = kNoLength;
+  needed_ = 1;
+  failed_ = false;
+  pending_.clear();
+}
+
 void Parser::finish() {
   at_ = searched_ = 0;
   expected_ = 0;

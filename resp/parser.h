@@ -48,6 +48,10 @@ class Parser {
   // until the input moves or the next call on this parser. After kError every call gives kError.
   [[nodiscard]] Parsed next(std::string_view input, Arguments& arguments);
 
+  // The next call begins with the first byte of its input, as if it followed a whole command: for a caller that parsed
+  // ahead and now goes back to an earlier command.
+  void restart();
+
   // After kIncomplete: how many more bytes are certainly needed, at least 1. It exceeds a few bytes only for the rest
   // of an argument whose length has been announced (and is within the limits), so that a connection can make room for
   // it once and receive in place.

@@ -294,6 +294,26 @@ BOOST_AUTO_TEST_CASE(one_huge_command_leaves_no_memory_behind) {
   BOOST_TEST(parser.memory() <= 32'768u);
 }
 
+BOOST_AUTO_TEST_CASE(who_parsed_ahead_can_go_back_to_an_earlier_command) {
+  const std::string first = request({"GET", "a"});
+  for (const std::string ahead : {request({"SET", "b", "1"}), "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$100\r\nxy"s, "*x\r\n"s}) {
+    Parser parser(kDefaults);
+    Arguments arguments;
+    const std::string stream = first + ahead;
+    for (int round = 0; round < 2; ++round) {
+      const Parsed parsed = parser.next(stream, arguments);
+      BOOST_TEST((parsed.outcome == Outcome::kCommand));
+      BOOST_TEST(parsed.consumed == first.size());
+      BOOST_TEST(arguments.size() == 2u);
+      BOOST_TEST((parser.next(std::string_view(stream).substr(parsed.consumed), arguments).outcome ==
+                  (ahead == "*x\r\n"       ? Outcome::kError
+                   : ahead.ends_with("xy") ? Outcome::kIncomplete
+                                           : Outcome::kCommand)));
+      parser.restart();
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(an_announced_count_takes_no_memory) {
   Parser parser(kDefaults);
   Arguments arguments;

@@ -53,32 +53,75 @@ Dispatcher::Dispatcher(Worker& worker, uint32_t shards) : worker_(worker), shard
 unsigned Dispatcher::owner(ShardId shard) const { return shard % worker_.node().workers(); }
 
 size_t Dispatcher::process(Connection& connection, std::string_view input) {
-  size_t at = 0;
+  size_t done = 0;
   watch_.lap_ns();
-  while (connection.takes_commands()) {
-    const resp::Parsed parsed = connection.parser.next(input.substr(at), arguments_);
-    if (parsed.outcome != resp::Outcome::kCommand) {
-      at += parsed.consumed;
-      if (parsed.outcome == resp::Outcome::kError) reply_protocol_error(connection);
-      break;
-    }
-    if (!run_fast(connection) && !run_slowly(connection)) break;
-    at += parsed.consumed;
+  while (connection.takes_commands() && take_batch(connection, input, done)) {
   }
   if (connection.has_output()) worker_.list_output(connection);
-  return at;
+  return done;
 }
 
-bool Dispatcher::run_fast(Connection& connection) {
-  if ((connection.session.flags | worker_.flags()) != 0) return false;
-  const CommandSpec* const spec = look_up(arguments_[0]);
-  if (spec == nullptr || (spec->scope != Scope::kShard && spec->scope != Scope::kSplit)) return false;
-  if (!plainly_fits(*spec, arguments_.size())) return false;
-  Shard* const shard = local_shard(*spec);
-  if (shard == nullptr) return false;
-  connection.session.last_command = spec;
-  run_here(connection, *spec, arguments_, *shard, worker_.settings().levels.fallback().level);
-  return true;
+// Parses some commands, then runs them. False: the input is used up, or the connection takes no more of it now.
+bool Dispatcher::take_batch(Connection& connection, std::string_view input, size_t& done) {
+  const bool ordinary = (connection.session.flags | worker_.flags()) == 0;
+  resp::Parsed parsed{};
+  size_t at = done;
+  size_t count = 0;
+  while (count < (ordinary ? kAhead : 1)) {
+    parsed = connection.parser.next(input.substr(at), ahead_[count].words);
+    at += parsed.consumed;
+    if (parsed.outcome != resp::Outcome::kCommand) break;
+    ahead_[count++].end = at;
+    // The words of an inline command may lie in the parser, until it is asked again.
+    if (input[done] != '*') break;
+  }
+  if (ordinary) look_ahead(count);
+  for (size_t i = 0; i < count; ++i) {
+    arguments_ = ahead_[i].words;
+    const bool fast = ordinary && ahead_[i].shard != nullptr && (connection.session.flags | worker_.flags()) == 0;
+    if (fast) {
+      run_fast(connection, ahead_[i]);
+    } else if (!connection.takes_commands() || !run_slowly(connection)) {
+      connection.parser.restart();
+      return false;
+    }
+    done = ahead_[i].end;
+  }
+  if (parsed.outcome == resp::Outcome::kError) {
+    if (connection.takes_commands()) {
+      reply_protocol_error(connection);
+    } else {
+      connection.parser.restart();
+      return false;
+    }
+  }
+  done = at;
+  return parsed.outcome == resp::Outcome::kCommand;
+}
+
+// Finds out which commands can take the fast path, and has the memory that these will need on its way.
+void Dispatcher::look_ahead(size_t commands) {
+  hashes_.clear();
+  Shard* const first = worker_.executor().first_shard();
+  for (Parsed& parsed : std::span(ahead_).first(commands)) {
+    parsed.shard = nullptr;
+    parsed.spec = look_up(parsed.words[0]);
+    if (parsed.spec == nullptr || (parsed.spec->scope != Scope::kShard && parsed.spec->scope != Scope::kSplit) ||
+        !plainly_fits(*parsed.spec, parsed.words.size())) {
+      continue;
+    }
+    parsed.shard = local_shard(*parsed.spec, parsed.words);
+    if (commands == 1 || parsed.shard == nullptr || parsed.shard != first) continue;
+    for_each_key(*parsed.spec, parsed.words.size(), [&](size_t key) {
+      if (hashes_.size() < kMaxPrefetchedKeys) hashes_.push_back(hash64(parsed.words[key]));
+    });
+  }
+  if (hashes_.size() > 1) first->keyspace().prefetch(hashes_);
+}
+
+void Dispatcher::run_fast(Connection& connection, const Parsed& parsed) {
+  connection.session.last_command = parsed.spec;
+  run_here(connection, *parsed.spec, parsed.words, *parsed.shard, worker_.settings().levels.fallback().level);
 }
 
 const CommandSpec* Dispatcher::look_up(std::string_view name) {
@@ -94,9 +137,9 @@ const CommandSpec* Dispatcher::look_up(std::string_view name) {
   return spec;
 }
 
-Shard* Dispatcher::local_shard(const CommandSpec& spec) {
+Shard* Dispatcher::local_shard(const CommandSpec& spec, std::span<const std::string_view> words) {
   if (shard_map_.shards() == 1) return worker_.executor().shard(0);
-  const Placement placement = place(shard_map_, spec, arguments_);
+  const Placement placement = place(shard_map_, spec, words);
   return placement.several ? nullptr : worker_.executor().shard(placement.shard);
 }
 
@@ -198,11 +241,11 @@ Dispatcher::Next Dispatcher::resolve(Connection& connection, Request& request) {
   }
   if (request.spec->subcommands.empty() || request.words.size() < 2) return Next::kGoOn;
   const CommandSpec* const subcommand = find_subcommand(*request.spec, request.words[1]);
-  if (subcommand == nullptr && request.spec->run == nullptr) {
+  if (subcommand == nullptr) {
     reject(connection, unknown_subcommand(*request.spec, request.words[1]));
     return Next::kAnswered;
   }
-  if (subcommand != nullptr) request.spec = subcommand;
+  request.spec = subcommand;
   return Next::kGoOn;
 }
 
@@ -336,6 +379,7 @@ void Dispatcher::run_connection_command(Connection& connection, const Request& r
   const Outcome outcome = run_on_connection(connection, *request.spec, request.words, out, place);
   if (outcome == Outcome::kLater) {
     CHECK(connection.open_place() == place);
+    connection.account_at(place, {request.spec, OwnedArguments(request.words), watch_.lap_ns()});
     connection.session.set(kStalled);
     return;
   }

@@ -48,7 +48,20 @@ class Dispatcher {
   // Whether an earlier stage has answered already.
   enum class Next : bool { kGoOn, kAnswered };
 
-  bool run_fast(Connection& connection);
+  // A command that has been parsed, with what was found out about it ahead of its turn.
+  struct Parsed {
+    resp::Arguments words;
+    size_t end = 0;  // of its bytes in the input
+    const CommandSpec* spec = nullptr;
+    Shard* shard = nullptr;  // where it can run on the fast path; nullptr: it cannot
+  };
+  // Commands parsed ahead: enough to wait for memory once for all their keys.
+  static constexpr size_t kAhead = 16;
+  static constexpr size_t kMaxPrefetchedKeys = 64;
+
+  bool take_batch(Connection& connection, std::string_view input, size_t& done);
+  void look_ahead(size_t commands);
+  void run_fast(Connection& connection, const Parsed& parsed);
   // False: the command is postponed, nothing has happened.
   bool run_slowly(Connection& connection);
 
@@ -73,7 +86,7 @@ class Dispatcher {
                const ReplyAddress& reply_to);
   void reject(Connection& connection, std::string_view message, const CommandSpec* spec = nullptr);
   void reply_protocol_error(Connection& connection);
-  Shard* local_shard(const CommandSpec& spec);
+  Shard* local_shard(const CommandSpec& spec, std::span<const std::string_view> words);
   const CommandSpec* look_up(std::string_view name);
   void feed_monitors(const Connection& connection, std::span<const std::string_view> words);
 
@@ -87,7 +100,9 @@ class Dispatcher {
 
   Worker& worker_;
   const ShardMap shard_map_;
-  resp::Arguments arguments_;  // of the command that is being run
+  std::array<Parsed, kAhead> ahead_;
+  std::vector<uint64_t> hashes_;                 // of the keys of ahead_
+  std::span<const std::string_view> arguments_;  // of the command that is being run
   Stopwatch watch_;
   std::array<CachedName, 64> cached_names_;
 };

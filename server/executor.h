@@ -27,6 +27,8 @@ class Executor {
   void add_shard(std::unique_ptr<Shard> shard);
   // nullptr if it belongs to another worker.
   Shard* shard(ShardId id) { return id < by_id_.size() ? by_id_[id] : nullptr; }
+  // nullptr if this worker has none.
+  Shard* first_shard() { return shards_.empty() ? nullptr : shards_[0].get(); }
   std::vector<std::unique_ptr<Shard>>& shards() { return shards_; }
 
   // Whether commands of this client wait for the shard; then the next must wait, too (park()).
