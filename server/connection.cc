@@ -113,6 +113,10 @@ void Connection::gather_at(uint64_t number, std::unique_ptr<Gather> gather) {
 
 void Connection::override_at(uint64_t number, std::string reply) { place(number).override_reply = std::move(reply); }
 
+void Connection::account_at(uint64_t number, Unaccounted command) {
+  place(number).unaccounted = std::make_unique<Unaccounted>(std::move(command));
+}
+
 void Connection::finish_at(uint64_t number, std::unique_ptr<FinishingTransaction> finishing) {
   place(number).finishing = std::move(finishing);
 }
@@ -136,6 +140,10 @@ void Connection::fill(uint64_t number, std::string_view reply) {
   Place& target = place(number);
   CHECK(!target.ready);
   if (!target.override_reply.empty() && !reply.starts_with('-')) reply = target.override_reply;
+  if (const Unaccounted* const command = target.unaccounted.get()) {
+    worker_.account(*command->spec, command->arguments.words(), command->elapsed_ns, reply, session.id,
+                    worker_.index());
+  }
   target.ready = true;
   if (number != first_place_) {
     if (!target.discard) target.bytes.append(reply);

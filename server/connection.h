@@ -63,6 +63,13 @@ class Connection {
   void gather_at(uint64_t place, std::unique_ptr<Gather> gather);
   // Sent instead of a reply that is no error (a write that too few replicas have).
   void override_at(uint64_t place, std::string reply);
+  // The place's command is counted when its reply is there.
+  struct Unaccounted {
+    const CommandSpec* spec = nullptr;
+    OwnedArguments arguments;
+    int64_t elapsed_ns = 0;
+  };
+  void account_at(uint64_t place, Unaccounted command);
   void finish_at(uint64_t place, std::unique_ptr<FinishingTransaction> finishing);
   FinishingTransaction* finishing_at(uint64_t place);
   // weight: for Join::kPick. Ignored if the place is no more.
@@ -116,6 +123,7 @@ class Connection {
     std::string override_reply;
     std::unique_ptr<Gather> gather;
     std::unique_ptr<FinishingTransaction> finishing;
+    std::unique_ptr<Unaccounted> unaccounted;
   };
   struct Held {
     lmdb_store::Position position;

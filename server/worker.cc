@@ -409,13 +409,21 @@ void Worker::pause(int64_t until_ms, bool all) {
 void Worker::start_monitoring(Connection& connection) {
   if (connection.session.has(kMonitoring)) return;
   connection.session.set(kMonitoring);
-  on_every_worker([self = index_](Worker& worker) { worker.count_monitor(self, 1); }, [](Worker&) {});
+  change_monitors(1);
 }
 
 void Worker::stop_monitoring(Connection& connection) {
   if (!connection.session.has(kMonitoring)) return;
   connection.session.set(kMonitoring, false);
-  on_every_worker([self = index_](Worker& worker) { worker.count_monitor(self, -1); }, [](Worker&) {});
+  change_monitors(-1);
+}
+
+// Here at once, so that a connection sees its own next command.
+void Worker::change_monitors(int change) {
+  count_monitor(index_, change);
+  for (unsigned i = 0; i < node_.workers(); ++i) {
+    if (i != index_) post(i, [self = index_, change](Worker& worker) { worker.count_monitor(self, change); });
+  }
 }
 
 void Worker::count_monitor(unsigned worker, int change) {

@@ -193,6 +193,7 @@ class Worker {
   void serve_sync_waiters();
   void push_batch(unsigned worker, std::unique_ptr<Batch>& batch);
   void free_retired();
+  void change_monitors(int change);
   void count_monitor(unsigned worker, int change);
   void close_shards();
   void account_slow(const CommandSpec& spec, std::span<const std::string_view> words, int64_t elapsed_ns,

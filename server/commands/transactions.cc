@@ -216,6 +216,7 @@ constexpr CommandSpec kCommands[] = {
      .arity = 1,
      .flags = kFlags,
      .run = multi,
+     .categories = "transaction",
      .group = "transactions",
      .since = "1.2.0",
      .complexity = "O(1)",
@@ -224,6 +225,7 @@ constexpr CommandSpec kCommands[] = {
      .arity = 1,
      .flags = kNoscript | kLoading | kStale | kSkipSlowlog | kNotQueued,
      .run = exec,
+     .categories = "transaction",
      .group = "transactions",
      .since = "1.2.0",
      .complexity = "that of the commands",
@@ -232,6 +234,7 @@ constexpr CommandSpec kCommands[] = {
      .arity = 1,
      .flags = kFlags,
      .run = discard,
+     .categories = "transaction",
      .group = "transactions",
      .since = "2.0.0",
      .complexity = "O(N) for N commands that wait",
@@ -241,6 +244,7 @@ constexpr CommandSpec kCommands[] = {
      .flags = kFlags,
      .keys = {1, -1, 1},
      .run = watch,
+     .categories = "transaction",
      .key_use = "RO",
      .group = "transactions",
      .since = "2.2.0",
@@ -251,6 +255,7 @@ constexpr CommandSpec kCommands[] = {
      .arity = 1,
      .flags = kNoscript | kLoading | kStale | kFast | kAllowBusy,
      .run = unwatch,
+     .categories = "transaction",
      .group = "transactions",
      .since = "2.2.0",
      .complexity = "O(1)",
@@ -271,10 +276,13 @@ void continue_transaction(Connection& connection, uint64_t place, std::string_vi
       finishing.reply.append(std::string_view(finishing.shard_replies).substr(begin, end - begin));
       continue;
     }
-    if (worker.dispatcher().run_on_connection(connection, *command.spec, command.arguments.words(), finishing.reply,
-                                              place) == Outcome::kLater) {
-      return;
-    }
+    const size_t before = finishing.reply.size();
+    connection.session.in_exec = true;
+    const Outcome outcome = worker.dispatcher().run_on_connection(connection, *command.spec, command.arguments.words(),
+                                                                  finishing.reply, place);
+    connection.session.in_exec = false;
+    if (connection.session.has(kReplyOff)) finishing.reply.truncate(before);
+    if (outcome == Outcome::kLater) return;
   }
   resp::OutputBuffer whole = std::move(finishing.reply);
   connection.finish_at(place, nullptr);
