@@ -134,8 +134,7 @@ const CommandSpec* find_command_line(std::span<const std::string_view> words) {
   if (words.empty()) return nullptr;
   const CommandSpec* const spec = find_command(words[0]);
   if (spec == nullptr || spec->subcommands.empty() || words.size() < 2) return spec;
-  const CommandSpec* const subcommand = find_subcommand(*spec, words[1]);
-  return subcommand != nullptr || spec->run == nullptr ? subcommand : spec;
+  return find_subcommand(*spec, words[1]);
 }
 
 const CommandSpec* find_full_name(std::string_view name) {

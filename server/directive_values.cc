@@ -62,7 +62,8 @@ Result<std::string> parse_bytes(const Directive& directive, std::string_view wor
 
 Result<std::string> parse_choice(const Directive& directive, std::string_view word) {
   std::string listed;
-  for (const std::string& choice : split_words(directive.choices).value()) {
+  const std::vector<std::string> choices = split_words(directive.choices).value();
+  for (const std::string& choice : choices) {
     if (same_word(choice, word)) return choice;
     listed.append(listed.empty() ? "" : ", ").append(choice);
   }
@@ -169,7 +170,8 @@ std::vector<std::string> directive_lines(const Directive& directive, const std::
   if (!directive.has(kListed) && !directive.has(kRepeated)) return {name + " " + quote_word(value)};
   if (value.empty()) return {name + " \"\""};
   std::vector<std::string> lines = {name};
-  for (const std::string& word : split_words(value).value()) {
+  const std::vector<std::string> words = split_words(value).value();
+  for (const std::string& word : words) {
     if (word == ";") {
       lines.push_back(name);
     } else {

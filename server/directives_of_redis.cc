@@ -155,6 +155,7 @@ constexpr Directive kDirectives[] = {
     with(yes_no("set-proc-title", "yes"), kAtStartOnly),
     choice("shutdown-on-sigint", "default", "default save nosave now force"),
     choice("shutdown-on-sigterm", "default", "default save nosave now force"),
+    integer("shutdown-timeout", "10", 0, kMaxInt),
     with(integer("socket-mark-id", "0", 0, 4294967295), kAtStartOnly),
     yes_no("stop-writes-on-bgsave-error", "yes"),
     memory("stream-node-max-bytes", "4096", 0, kMaxLong),

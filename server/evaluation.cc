@@ -50,6 +50,7 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
   } else if (found.row) {
     see_row(key);
   }
+  ++(sight_.exists ? lookups_.hits : lookups_.misses);
   sight_.name = sight_.resident ? key.name.data() : nullptr;
   sight_.size = key.name.size();
   sight_.database = key.database;
@@ -320,7 +321,11 @@ Lookup Evaluation::add(const KeyRef& key, const Number& addend, std::string_view
   effect.action = ElementEffect::Action::kAdd;
   effect.addend = addend;
   effect.anchor = anchor(sight, false);
-  if (effects_.may_amend(key.database, key.name, effect)) {
+  // Log R adds floats in its order, each sum rounded: two additions of one record would be one with another rounding.
+  const ElementEffect* const earlier = effects_.find(key.database, key.name, ElementKind::kString, {});
+  const bool rounds_otherwise = strong_ && earlier != nullptr && earlier->action == ElementEffect::Action::kAdd &&
+                                (earlier->addend.is_real() || addend.is_real());
+  if (!rounds_otherwise && effects_.may_amend(key.database, key.name, effect)) {
     effects_.element(key.database, key.name, effect);
   } else {
     repeat_expiry(key, sight);

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -121,6 +122,12 @@ class Evaluation {
   std::string_view keep(std::string_view bytes) { return effects_.keep(bytes); }
 
   // --- for the shard
+  // Keys that were looked up, there or not, since the last call.
+  struct Lookups {
+    uint32_t hits = 0;
+    uint32_t misses = 0;
+  };
+  Lookups take_lookups() { return std::exchange(lookups_, {}); }
   Effects& effects() { return effects_; }
   lmdb_store::Keyspace& keyspace() { return keyspace_; }
   // Rows that reads met and that are not in memory; filled when a command returns kFetch.
@@ -171,6 +178,7 @@ class Evaluation {
   int64_t now_ms_ = 0;
   uint64_t draws_ = 0;
   Sight sight_;
+  Lookups lookups_;
   std::vector<lmdb_store::WantedRow> missing_;
   std::deque<std::string> scratch_;  // what reads had to put together, until the next begin()
   std::vector<lmdb_store::Keyspace::ScannedKey> scanned_;

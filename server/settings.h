@@ -70,7 +70,6 @@ struct Settings {
   int64_t latency_threshold_ms = 0;  // 0: no latency monitor
   int64_t max_clock_skew_ms = 500;
   int64_t overload_timeout_ms = 10000;  // after which a parked write is answered -OVERLOADED
-  int64_t shutdown_timeout_s = 10;
   LevelPolicy levels;  // `consistency …` directives
 
   // What CONFIG GET shows, by directive_number(); empty in settings that no configuration made.

@@ -94,6 +94,7 @@ class Shard::Impl {
   Result<> propose();
   bool room() const { return journal->room() >= kMinimalRoom; }
   bool may_write(const CommandSpec& spec) const { return (spec.flags & kWrite) == 0 || room(); }
+  void count_lookups(const CommandSpec& spec);
   void collect(const CommandSpec& spec, const Call& call);
 
   bool expire(int64_t now_ms);
@@ -135,6 +136,13 @@ Result<> Shard::Impl::propose() {
   return {};
 }
 
+void Shard::Impl::count_lookups(const CommandSpec& spec) {
+  const Evaluation::Lookups lookups = evaluation.take_lookups();
+  if ((spec.flags & kReadonly) == 0) return;
+  stats.keyspace_hits += lookups.hits;
+  stats.keyspace_misses += lookups.misses;
+}
+
 void Shard::Impl::collect(const CommandSpec& spec, const Call& call) {
   wanted.clear();
   if (spec.keys.first == 0 || keyspace->reads_at_once()) return;
@@ -165,6 +173,7 @@ Outcome Shard::run(const CommandSpec& spec, Call& call, Level level) {
     return outcome;
   }
   if (outcome != Outcome::kDone) return outcome;
+  shard.count_lookups(spec);
   if (Result<> proposed = shard.propose(); !proposed) [[unlikely]] {
     out.truncate(before);
     call.reply().error(kNoRoom);
@@ -186,7 +195,9 @@ Result<> Shard::begin_transaction(Level level, int64_t now_ms, bool writes) {
 
 Outcome Shard::run_in_transaction(const CommandSpec& spec, Call& call) {
   call.evaluation = &impl_->evaluation;
-  return spec.run(call);
+  const Outcome outcome = spec.run(call);
+  impl_->count_lookups(spec);
+  return outcome;
 }
 
 Result<> Shard::end_transaction() {

@@ -186,8 +186,8 @@ constexpr CommandSpec kCommands[] = {
      .since = "3.2.0",
      .complexity = "O(1) for each operation",
      .summary = "Reads and changes integers of any width within a string",
-     .syntax = "<key:key> [GET <encoding:string> <offset:integer>|[OVERFLOW WRAP|SAT|FAIL] "
-               "SET <encoding:string> <offset:integer> <value:integer>|[OVERFLOW WRAP|SAT|FAIL] "
+     .syntax = "<key:key> [GET <encoding:string> <offset:integer>|[OVERFLOW (WRAP|SAT|FAIL)] "
+               "SET <encoding:string> <offset:integer> <value:integer>|[OVERFLOW (WRAP|SAT|FAIL)] "
                "INCRBY <encoding:string> <offset:integer> <increment:integer>]…"},
     {.name = "bitfield_ro",
      .arity = -2,

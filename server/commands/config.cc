@@ -172,7 +172,7 @@ constexpr CommandSpec kSubcommands[] = {
      .since = "2.0.0",
      .complexity = "O(N) for N directives",
      .summary = "Changes directives while the server runs",
-     .syntax = "[<parameter:string> <value:string>] …",
+     .syntax = "(<parameter:string> <value:string>)…",
      .tips = "request_policy:all_nodes response_policy:all_succeeded"},
 };
 

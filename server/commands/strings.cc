@@ -327,7 +327,7 @@ constexpr CommandSpec kCommands[] = {
      .since = "1.0.1",
      .complexity = "O(N) for N keys",
      .summary = "Sets several strings at once",
-     .syntax = "<key:key> <value:string>…",
+     .syntax = "(<key:key> <value:string>)…",
      .join = Join::kOk,
      .tips = "request_policy:multi_shard response_policy:all_succeeded"},
     {.name = "msetnx",
@@ -342,7 +342,7 @@ constexpr CommandSpec kCommands[] = {
      .since = "1.0.1",
      .complexity = "O(N) for N keys",
      .summary = "Sets several strings at once, or none if one of the keys is there",
-     .syntax = "<key:key> <value:string>…",
+     .syntax = "(<key:key> <value:string>)…",
      .tips = "request_policy:multi_shard response_policy:agg_min"},
 };
 
