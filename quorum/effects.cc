@@ -31,6 +31,13 @@ bool overlap_or_touch(const ElementEffect& a, const ElementEffect& b) {
   return a.offset <= splice_end(b) && b.offset <= splice_end(a);
 }
 
+// Whether adding the sum gives what adding one after the other gives. (Sums saturate; floats are added up for want of
+// anything better, each sum rounded.)
+bool is_exact_sum(const Number& a, const Number& b) {
+  int64_t sum;
+  return a.is_real() || b.is_real() || !__builtin_add_overflow(a.as_integer(), b.as_integer(), &sum);
+}
+
 }  // namespace
 
 void Effects::clear(Database database) {
@@ -105,7 +112,7 @@ bool Effects::may_amend(Database database, std::string_view name, const ElementE
   const ElementEffect* const earlier = find(database, name, amend.kind, amend.id);
   if (earlier == nullptr || earlier->action == Action::kPut) return true;
   if (earlier->action != amend.action || earlier->anchor != amend.anchor) return false;
-  return amend.action == Action::kAdd || overlap_or_touch(*earlier, amend);
+  return amend.action == Action::kAdd ? is_exact_sum(earlier->addend, amend.addend) : overlap_or_touch(*earlier, amend);
 }
 
 const ElementEffect* Effects::find(Database database, std::string_view name, ElementKind kind,

@@ -1,6 +1,7 @@
 #include "quorum/effects.h"
 
 #include <boost/test/unit_test.hpp>
+#include <limits>
 #include <map>
 #include <string>
 #include <tuple>
@@ -225,6 +226,11 @@ BOOST_AUTO_TEST_CASE(what_no_single_mutation_says_must_be_put) {
   BOOST_TEST(effects.may_amend(0, "k", add(1)));
   BOOST_TEST(!effects.may_amend(0, "k", splice_at(0, "x")));
   BOOST_TEST(!effects.may_amend(0, "k", add(1, Dot{kR, 2})));
+  // Their sum would saturate, while one after the other they fit the highest number.
+  effects.reset();
+  effects.element(0, "k", add(std::numeric_limits<int64_t>::min()));
+  BOOST_TEST(!effects.may_amend(0, "k", add(-1)));
+  BOOST_TEST(effects.may_amend(0, "k", add(1)));
   effects.reset();
   BOOST_TEST(effects.may_amend(0, "k", splice_at(0, "x")));
 }
