@@ -55,9 +55,8 @@ void next_row(const uint64_t* above, const uint64_t* columns, size_t words, uint
 }  // namespace
 
 uint64_t lcs_table_bytes(uint64_t a_size, uint64_t b_size) {
-  // Sizes are those of strings in memory, so one row's bytes times the rows may exceed 64 bits only in theory.
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(a_size + 1, words_for(b_size) * sizeof(uint64_t), &bytes)) return ~uint64_t{0};
+  if (__builtin_mul_overflow(a_size + 1, (b_size + 1) * sizeof(uint32_t), &bytes)) return ~uint64_t{0};
   return bytes;
 }
 
