@@ -235,6 +235,8 @@ bool Connection::release(lmdb_store::Position synced) {
   // While something is held, no more than what was released leaves: the output may have got replies of this turn.
   send();
   held_.erase(held_.begin(), waiting);
+  // What came behind it in turns that needed no sync (appendfsync was changed) has waited for it, too.
+  if (held_.empty() && !output_.empty()) worker_.list_output(*this);
   return held_.empty();
 }
 
