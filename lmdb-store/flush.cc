@@ -174,8 +174,10 @@ Result<> FlushJob::count(uint64_t sort_key, const RowStanding& before, const Row
     if (Result<> done = write_slot(); !done) return done;
     slot_prefix_ = sort_key >> kSortHashBits;
   }
-  slot_change_.digest += after.digest - before.digest;
-  slot_change_.keys += uint64_t{after.exists} - uint64_t{before.exists};
+  const SlotStatistic change = slot_change(before, after);
+  slot_change_.digest += change.digest;
+  slot_change_.keys += change.keys;
+  slot_change_.expiring += change.expiring;
   return {};
 }
 
@@ -187,6 +189,7 @@ Result<> FlushJob::write_slot() {
     Decoder in(*stored);
     statistic.digest += in.u64();
     statistic.keys += in.u64();
+    statistic.expiring += in.u64();
   }
   slot_prefix_ = kNoSlot;
   slot_change_ = {};
@@ -195,6 +198,7 @@ Result<> FlushJob::write_slot() {
   Encoder out(value);
   out.u64(statistic.digest);
   out.u64(statistic.keys);
+  out.u64(statistic.expiring);
   return batch_->put(Table::kSlots, as_view(key), value);
 }
 

@@ -35,7 +35,14 @@ struct RowStanding {
   uint64_t digest = 0;
   int64_t expire_at_ms = kNeverExpires;
   uint64_t generation = 0;  // of its chunks; 0: none
+
+  bool expiring() const { return exists && expire_at_ms != kNeverExpires; }
 };
+// What the row's slot gains when one takes the place of the other.
+inline SlotStatistic slot_change(const RowStanding& before, const RowStanding& after) {
+  return {after.digest - before.digest, uint64_t{after.exists} - uint64_t{before.exists},
+          uint64_t{after.expiring()} - uint64_t{before.expiring()}};
+}
 // hash: hash64 of the key. An empty payload stands for nothing.
 RowStanding standing_of(const StringForm& form, uint64_t hash, const LogDictionary& logs);
 RowStanding standing_of(std::string_view payload, uint64_t hash, const LogDictionary& logs);

@@ -43,12 +43,12 @@ Result<> Keyspace::load() {
     Decoder key(cursor->key()), value(cursor->value());
     const Database database = key.u8();
     const unsigned slot_high = key.u8(), slot_low = key.u8();
-    const uint64_t digest = value.u64(), keys = value.u64();
+    const uint64_t digest = value.u64(), keys = value.u64(), expiring = value.u64();
     const unsigned slot = slot_high << 8 | slot_low;
     if (!key.done() || !value.done() || database >= kDatabases || slot >= kSlots) {
       return Error{ErrorCode::kCorrupt, "a slot's statistics in LMDB are malformed"};
     }
-    slots_.add(database, static_cast<Slot>(slot), digest, static_cast<int64_t>(keys));
+    slots_.add(database, static_cast<Slot>(slot), {digest, keys, expiring});
     complete_ = false;
   }
   // Keys of which only a TTL is left count in no slot.

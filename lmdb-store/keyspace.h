@@ -107,6 +107,7 @@ class Keyspace {
 
   // --- the whole
   uint64_t keys(Database database) const { return slots_.keys(database); }
+  uint64_t expiring_keys(Database database) const { return slots_.expiring(database); }
   const SlotStatistics& slots() const { return slots_; }
   // Keys from a position of the key order on: position = slot (14 bits), then the upper 39 bits of the row's hash.
   // Appends at least `count` keys if there are so many, and all keys of the last position; `next` is where to go on,

@@ -33,8 +33,7 @@ RowStanding Keyspace::standing(const TableRow* row, uint64_t hash) const {
 }
 
 void Keyspace::account(const Target& target, uint64_t sort_key, const RowStanding& before, const RowStanding& after) {
-  slots_.add(target.database, sort_key_slot(sort_key), after.digest - before.digest,
-             int64_t{after.exists} - int64_t{before.exists});
+  slots_.add(target.database, sort_key_slot(sort_key), slot_change(before, after));
   if (before.expire_at_ms == after.expire_at_ms) {
     // The row may be dirty for the first time since LMDB's index took it over.
     if (after.expire_at_ms != kNeverExpires) expiry_.emplace(after.expire_at_ms, sort_key);

@@ -128,6 +128,7 @@ struct World {
   void check() {
     BOOST_TEST((keyspace->applied() == state.applied()));
     std::map<Database, uint64_t> keys;
+    std::map<Database, uint64_t> expiring;
     std::map<std::pair<Database, Slot>, uint64_t> leaves;
     std::map<Database, std::set<std::string>> names;
     for (const auto& [name, expected] : state.keys()) {
@@ -141,11 +142,13 @@ struct World {
       BOOST_REQUIRE_MESSAGE(decoded == expected, "wrong state of " << name.second);
       BOOST_TEST(keyspace->digest(*found.row, hash) == expected.digest(hash));
       keys[name.first] += expected.exists() ? 1 : 0;
+      expiring[name.first] += expected.exists() && expected.expire_at_ms() != kNeverExpires ? 1 : 0;
       leaves[{name.first, slot_of(name.second)}] += expected.digest(hash);
       names[name.first].insert(name.second);
     }
     for (Database database = 0; database < 3; ++database) {
       BOOST_TEST(keyspace->keys(database) == keys[database]);
+      BOOST_TEST(keyspace->expiring_keys(database) == expiring[database]);
       BOOST_TEST((scan_all(database, 1 + random.below(5)) == names[database]));
     }
     for (const auto& [at, digest] : leaves) BOOST_TEST(keyspace->slots().at(at.first, at.second).digest == digest);

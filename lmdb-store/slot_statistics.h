@@ -1,5 +1,6 @@
-// Per database and slot: how many keys there are and the sum of their digests (the Merkle leaves). Kept up to date at
-// each join; what DBSIZE, CLUSTER COUNTKEYSINSLOT, RANDOMKEY and anti-entropy read. One worker's.
+// Per database and slot: how many keys there are, how many of them have a TTL, and the sum of their digests (the Merkle
+// leaves). Kept up to date at each join; what DBSIZE, CLUSTER COUNTKEYSINSLOT, RANDOMKEY and anti-entropy read. One
+// worker's.
 #pragma once
 
 #include <array>
@@ -14,19 +15,23 @@ namespace capstan::lmdb_store {
 struct SlotStatistic {
   uint64_t digest = 0;
   uint64_t keys = 0;
+  uint64_t expiring = 0;  // keys with a TTL
 };
 
 class SlotStatistics {
  public:
-  void add(Database database, Slot slot, uint64_t digest_change, int64_t keys_change) {
+  // Changes mod 2^64: what goes down is added as its complement.
+  void add(Database database, Slot slot, const SlotStatistic& change) {
     if (!databases_[database]) [[unlikely]]
       databases_[database] = std::make_unique<PerDatabase>();
     PerDatabase& all = *databases_[database];
-    all.slots[slot].digest += digest_change;
-    if (keys_change == 0) return;
-    all.slots[slot].keys += static_cast<uint64_t>(keys_change);
-    all.blocks[slot / kBlock] += static_cast<uint64_t>(keys_change);
-    all.keys += static_cast<uint64_t>(keys_change);
+    all.slots[slot].digest += change.digest;
+    if ((change.keys | change.expiring) == 0) return;
+    all.slots[slot].keys += change.keys;
+    all.slots[slot].expiring += change.expiring;
+    all.blocks[slot / kBlock] += change.keys;
+    all.keys += change.keys;
+    all.expiring += change.expiring;
   }
   void prefetch(Database database, Slot slot) const {
     if (databases_[database]) __builtin_prefetch(&databases_[database]->slots[slot], 1);
@@ -35,6 +40,7 @@ class SlotStatistics {
     return databases_[database] ? databases_[database]->slots[slot] : SlotStatistic{};
   }
   uint64_t keys(Database database) const { return databases_[database] ? databases_[database]->keys : 0; }
+  uint64_t expiring(Database database) const { return databases_[database] ? databases_[database]->expiring : 0; }
   void clear(Database database) { databases_[database].reset(); }
 
   // The slot of the key that is number `index` in slot order. Precondition: index < keys(database).
@@ -53,6 +59,7 @@ class SlotStatistics {
     std::array<SlotStatistic, kSlots> slots{};
     std::array<uint64_t, kSlots / kBlock> blocks{};
     uint64_t keys = 0;
+    uint64_t expiring = 0;
   };
   std::array<std::unique_ptr<PerDatabase>, kDatabases> databases_;
 };

@@ -49,7 +49,12 @@ Lookup Evaluation::random_key(Database database, std::string_view& key) {
     scanned_.clear();
     uint64_t next = 0;
     keyspace_.scan(database, from, 1, now_ms_, scanned_, next);
-    std::erase_if(scanned_, [&](const auto& found) { return !exists(KeyRef(database, found.name)); });
+    // Names of different scans may lie in the same place.
+    std::erase_if(scanned_, [&](const auto& found) {
+      forget();
+      return !exists(KeyRef(database, found.name));
+    });
+    forget();
     if (scanned_.empty()) return false;
     key = scanned_[number % scanned_.size()].name;
     return true;

@@ -96,12 +96,18 @@ void write_shards(InfoText& text, const InfoContext& context) {
 
 void write_keyspace(InfoText& text, const InfoContext& context) {
   std::array<uint64_t, kUserDatabases> keys{};
+  std::array<uint64_t, kUserDatabases> expiring{};
   for_each_shard(context, [&](const ShardReport& shard) {
-    for (size_t i = 0; i < kUserDatabases; ++i) keys[i] += shard.keys[i];
+    for (size_t i = 0; i < kUserDatabases; ++i) {
+      keys[i] += shard.keys[i];
+      expiring[i] += shard.expiring_keys[i];
+    }
   });
   for (size_t i = 0; i < kUserDatabases; ++i) {
     if (keys[i] == 0) continue;
-    text.field("db" + std::to_string(i), "keys=" + std::to_string(keys[i]));
+    // Redis samples an average TTL; 0 is what it says when it has none.
+    text.field("db" + std::to_string(i),
+               "keys=" + std::to_string(keys[i]) + ",expires=" + std::to_string(expiring[i]) + ",avg_ttl=0");
   }
 }
 

@@ -11,7 +11,10 @@ ShardReport report_shard(Shard& shard) {
   const lmdb_store::Keyspace& keyspace = shard.keyspace();
   ShardReport report;
   report.id = shard.id();
-  for (Database database = 0; database < kUserDatabases; ++database) report.keys[database] = keyspace.keys(database);
+  for (Database database = 0; database < kUserDatabases; ++database) {
+    report.keys[database] = keyspace.keys(database);
+    report.expiring_keys[database] = keyspace.expiring_keys(database);
+  }
   report.memory_bytes = keyspace.memory_bytes();
   report.dirty_bytes = keyspace.dirty_bytes();
   report.rows = keyspace.rows();

@@ -16,6 +16,7 @@ namespace capstan {
 struct ShardReport {
   ShardId id = 0;
   std::array<uint64_t, kUserDatabases> keys{};
+  std::array<uint64_t, kUserDatabases> expiring_keys{};  // of them, those with a TTL
   uint64_t memory_bytes = 0;
   uint64_t dirty_bytes = 0;
   uint64_t rows = 0;
