@@ -33,7 +33,7 @@ struct KeyRef {
 };
 
 enum class Lookup {
-  kMissing,      // no such key
+  kMissing,  // no such key
   kFound,
   kWrongType,    // WRONGTYPE
   kNotResident,  // part of it is on disk only: the command returns Outcome::kFetch and is run again when it is there
@@ -59,7 +59,8 @@ class Evaluation {
   void begin(bool strong, int64_t now_ms, const RecordHead& head);
 
   // The time of the record, with which TTLs are compared and from which relative ones count. An expiry at or before it
-  // must not be set: it would lie before the version's own stamp and not count (model, "Expiry"); remove the key instead.
+  // must not be set: it would lie before the version's own stamp and not count (model, "Expiry"); remove the key
+  // instead.
   int64_t now_ms() const { return now_ms_; }
 
   // --- any key
@@ -94,8 +95,8 @@ class Evaluation {
   // Keys of the database; those that have expired count until they are removed.
   uint64_t count(Database database);
   // Appends the live keys from `cursor` on, in the key order: at least `count` positions are looked at if there are so
-  // many. `cursor` (53 bits: slot, then 39 bits of hash) moves to where to go on; 0 is both the start and the end. A key
-  // that is there from the first call to the last is met exactly once. Views are valid until the next call of this
+  // many. `cursor` (53 bits: slot, then 39 bits of hash) moves to where to go on; 0 is both the start and the end. A
+  // key that is there from the first call to the last is met exactly once. Views are valid until the next call of this
   // object. kFound, or kNotResident: nothing appended.
   Lookup scan(Database database, uint64_t& cursor, size_t count, std::vector<Scanned>& out);
   // A live key drawn at random; kMissing if there is none. The view is valid until the next call of this object.
@@ -108,8 +109,8 @@ class Evaluation {
   Lookup string_size(const KeyRef& key, uint64_t& size);
   // At most `size` bytes from `offset`, clipped to the value; cheap also for values of many chunks.
   StringRead string_range(const KeyRef& key, uint64_t offset, uint64_t size);
-  // Replaces the key, whatever it was; its TTL goes, or stays with keep_ttl. The value must outlive the record: views of
-  // the command's arguments do; what the command computed goes through keep().
+  // Replaces the key, whatever it was; its TTL goes, or stays with keep_ttl. The value must outlive the record: views
+  // of the command's arguments do; what the command computed goes through keep().
   void set_string(const KeyRef& key, std::string_view value, bool keep_ttl = false);
   // Writes bytes at offset of the string, padding with zero bytes; creates it where missing; keeps the TTL. A splice
   // where the model allows one, else a put. Precondition: the key is missing or a string. kNotResident: nothing done.

@@ -30,6 +30,18 @@ std::string executable() {
   return std::filesystem::read_symlink("/proc/self/exe", error).string();
 }
 
+void write_allocator(InfoText& text, const MemoryUse& use) {
+  text.real("allocator_frag_ratio", ratio(use.active_bytes, use.used_bytes));
+  text.field("allocator_frag_bytes", use.active_bytes - std::min(use.active_bytes, use.used_bytes));
+  text.real("allocator_rss_ratio", ratio(use.mapped_bytes, use.active_bytes));
+  text.field("allocator_rss_bytes", use.mapped_bytes - std::min(use.mapped_bytes, use.active_bytes));
+  text.real("rss_overhead_ratio", ratio(use.resident_bytes, use.mapped_bytes));
+  text.field("rss_overhead_bytes", static_cast<int64_t>(use.resident_bytes) - static_cast<int64_t>(use.mapped_bytes));
+  text.real("mem_fragmentation_ratio", ratio(use.resident_bytes, use.used_bytes));
+  text.field("mem_fragmentation_bytes",
+             static_cast<int64_t>(use.resident_bytes) - static_cast<int64_t>(use.used_bytes));
+}
+
 }  // namespace
 
 void write_server(InfoText& text, const InfoContext& context) {
@@ -89,15 +101,7 @@ void write_memory(InfoText& text, const InfoContext& context) {
   text.field("available_memory", context.settings.machine_memory);
   text.bytes("maxmemory", 0);
   text.field("maxmemory_policy", "noeviction");
-  text.real("allocator_frag_ratio", ratio(use.active_bytes, use.used_bytes));
-  text.field("allocator_frag_bytes", use.active_bytes - std::min(use.active_bytes, use.used_bytes));
-  text.real("allocator_rss_ratio", ratio(use.mapped_bytes, use.active_bytes));
-  text.field("allocator_rss_bytes", use.mapped_bytes - std::min(use.mapped_bytes, use.active_bytes));
-  text.real("rss_overhead_ratio", ratio(use.resident_bytes, use.mapped_bytes));
-  text.field("rss_overhead_bytes", static_cast<int64_t>(use.resident_bytes) - static_cast<int64_t>(use.mapped_bytes));
-  text.real("mem_fragmentation_ratio", ratio(use.resident_bytes, use.used_bytes));
-  text.field("mem_fragmentation_bytes",
-             static_cast<int64_t>(use.resident_bytes) - static_cast<int64_t>(use.used_bytes));
+  write_allocator(text, use);
   text.field("mem_clients_normal", total(context.report, &WorkerReport::client_memory_bytes));
   text.field("mem_allocator", allocator_name());
   text.field("cache_memory", context.settings.cache_memory);

@@ -55,38 +55,47 @@ void write_clients(InfoText& text, const InfoContext& context) {
   text.field("writes_parked", largest(context.report, &WorkerReport::writes_parked));
 }
 
-void write_stats(InfoText& text, const InfoContext& context) {
-  const NodeReport& report = context.report;
+struct Traffic {
   Rates rates;
   uint64_t expired = 0;
   uint64_t hits = 0;
   uint64_t misses = 0;
+};
+
+Traffic add_up(const NodeReport& report) {
+  Traffic traffic;
   for (const WorkerReport& worker : report) {
-    rates.commands_per_s += worker.rates.commands_per_s;
-    rates.input_bytes_per_s += worker.rates.input_bytes_per_s;
-    rates.output_bytes_per_s += worker.rates.output_bytes_per_s;
+    traffic.rates.commands_per_s += worker.rates.commands_per_s;
+    traffic.rates.input_bytes_per_s += worker.rates.input_bytes_per_s;
+    traffic.rates.output_bytes_per_s += worker.rates.output_bytes_per_s;
     for (const ShardReport& shard : worker.shards) {
-      expired += shard.stats.expired_keys;
-      hits += shard.stats.keyspace_hits;
-      misses += shard.stats.keyspace_misses;
+      traffic.expired += shard.stats.expired_keys;
+      traffic.hits += shard.stats.keyspace_hits;
+      traffic.misses += shard.stats.keyspace_misses;
     }
   }
+  return traffic;
+}
+
+void write_stats(InfoText& text, const InfoContext& context) {
+  const NodeReport& report = context.report;
+  const Traffic traffic = add_up(report);
   text.field("total_connections_received", total(report, &WorkerReport::connections_received));
   text.field("total_commands_processed", total(report, &WorkerReport::commands));
-  text.field("instantaneous_ops_per_sec", static_cast<uint64_t>(std::lround(rates.commands_per_s)));
+  text.field("instantaneous_ops_per_sec", static_cast<uint64_t>(std::lround(traffic.rates.commands_per_s)));
   text.field("total_net_input_bytes", total(report, &WorkerReport::net_input_bytes));
   text.field("total_net_output_bytes", total(report, &WorkerReport::net_output_bytes));
-  text.real("instantaneous_input_kbps", rates.input_bytes_per_s / 1024);
-  text.real("instantaneous_output_kbps", rates.output_bytes_per_s / 1024);
+  text.real("instantaneous_input_kbps", traffic.rates.input_bytes_per_s / 1024);
+  text.real("instantaneous_output_kbps", traffic.rates.output_bytes_per_s / 1024);
   text.field("rejected_connections", total(report, &WorkerReport::connections_rejected));
   text.field("sync_full", 0);
   text.field("sync_partial_ok", 0);
   text.field("sync_partial_err", 0);
-  text.field("expired_keys", expired);
+  text.field("expired_keys", traffic.expired);
   text.field("evicted_keys", 0);  // what leaves memory stays on disk
   text.field("evicted_clients", 0);
-  text.field("keyspace_hits", hits);
-  text.field("keyspace_misses", misses);
+  text.field("keyspace_hits", traffic.hits);
+  text.field("keyspace_misses", traffic.misses);
   text.field("pubsub_channels", 0);
   text.field("pubsub_patterns", 0);
   text.field("pubsubshard_channels", 0);

@@ -70,7 +70,7 @@ struct Settings {
   int64_t latency_threshold_ms = 0;  // 0: no latency monitor
   int64_t max_clock_skew_ms = 500;
   int64_t overload_timeout_ms = 10000;  // after which a parked write is answered -OVERLOADED
-  LevelPolicy levels;  // `consistency …` directives
+  LevelPolicy levels;                   // `consistency …` directives
 
   // What CONFIG GET shows, by directive_number(); empty in settings that no configuration made.
   std::vector<std::string> values;

@@ -1,4 +1,6 @@
 // COMMAND and its subcommands: the command table, told to clients.
+#include <cstdlib>
+
 #include "resp/glob.h"
 #include "server/command_info.h"
 #include "server/commands/command_docs.h"
@@ -126,11 +128,16 @@ Outcome list(Call& call) {
 
 // ---- GETKEYS
 
-// The command behind a prefix of ours; the words themselves if there is none.
+// The command without CONSISTENCY before or behind it.
 std::span<const std::string_view> without_level(std::span<const std::string_view> words) {
-  if (words.size() < 3 || !same_word(words[0], "consistency")) return words;
-  const Result<ParsedConsistency> parsed = parse_consistency(words.subspan(1));
-  return parsed && 1 + parsed.value().used < words.size() ? words.subspan(1 + parsed.value().used) : words;
+  if (words.size() >= 3 && same_word(words[0], "consistency")) {
+    const Result<ParsedConsistency> parsed = parse_consistency(words.subspan(1));
+    if (parsed && 1 + parsed.value().used < words.size()) words = words.subspan(1 + parsed.value().used);
+  }
+  const CommandSpec* const spec = find_command_line(words);
+  if (spec == nullptr || (spec->flags & kTrailingLevel) == 0) return words;
+  const auto from = static_cast<size_t>(std::abs(spec->arity));
+  return words.first(find_trailing_consistency(words, from).value_or(words.size()));
 }
 
 // nullptr: the error is replied.

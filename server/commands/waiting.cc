@@ -1,7 +1,9 @@
 // WAIT and WAITAOF: reply when the connection's writes are as safe as was asked for, or when the time is over.
 #include <event2/event.h>
 
+#include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "resp/number.h"
 #include "server/commands/arguments.h"
@@ -137,6 +139,24 @@ void ask_for_sync(Worker& caller, const std::shared_ptr<SyncProgress>& progress)
   }
 }
 
+// What is so far, without waiting.
+Outcome tell_synced(Call& call) {
+  auto unsynced = std::make_shared<std::vector<char>>(call.node->workers());
+  const LaterReply later(*call.session);
+  call.session->worker.on_every_worker(
+      [unsynced](Worker& worker) { (*unsynced)[worker.index()] = worker.journal().synced() < worker.journal().end(); },
+      [unsynced, later](Worker&) {
+        const bool synced = std::find(unsynced->begin(), unsynced->end(), 1) == unsynced->end();
+        resp::OutputBuffer out;
+        resp::Writer writer(out, later.protocol());
+        writer.array(2);
+        writer.integer(synced ? 1 : 0);
+        writer.integer(0);
+        later.send(out.view());
+      });
+  return Outcome::kLater;
+}
+
 Outcome waitaof(Call& call) {
   const std::optional<int64_t> local = integer_argument(call, 1);
   if (!local) return Outcome::kDone;
@@ -147,12 +167,7 @@ Outcome waitaof(Call& call) {
   const std::optional<int64_t> timeout_ms = timeout_argument(call, 3);
   if (!timeout_ms) return Outcome::kDone;
   const bool nothing_to_wait_for = *local == 0 && *replicas == 0;
-  if (nothing_to_wait_for || in_transaction(*call.session)) {
-    call.reply().array(2);
-    call.reply().integer(0);
-    call.reply().integer(0);
-    return Outcome::kDone;
-  }
+  if (nothing_to_wait_for || in_transaction(*call.session)) return tell_synced(call);
   auto progress = std::make_shared<SyncProgress>();
   call.session->blocked = std::make_unique<WaitForSync>(*call.session, *timeout_ms, progress, *replicas == 0);
   ask_for_sync(call.session->worker, progress);
