@@ -32,13 +32,14 @@ Parsed Parser::next(std::string_view input, Arguments& arguments) {
   size_t skipped = 0;
   while (skipped < input.size()) {
     const std::string_view command = input.substr(skipped);
-    const Step step = command.front() == '*' ? parse_array(command, arguments) : parse_inline(command, arguments);
+    const bool is_array = command.front() == '*';
+    const Step step = is_array ? parse_array(command, arguments) : parse_inline(command, arguments);
     if (step == Step::kError) [[unlikely]]
       return {Outcome::kError, 0};
     if (step == Step::kIncomplete) return {Outcome::kIncomplete, skipped};
     skipped += at_;
     finish();
-    if (!arguments.empty()) return {Outcome::kCommand, skipped};
+    if (!arguments.empty()) return {Outcome::kCommand, skipped, !is_array};
   }
   needed_ = 1;
   return {Outcome::kIncomplete, skipped};

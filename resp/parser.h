@@ -37,6 +37,9 @@ struct Parsed {
   // with the arguments). Empty commands, which get no reply, are dropped even if nothing follows them. After
   // kIncomplete the input has to begin with the same remaining bytes, with more behind them.
   size_t consumed;
+  // kCommand: some arguments may lie in the parser (inline commands), and not only until the input moves but also until
+  // the next call on this parser.
+  bool in_parser = false;
 };
 
 class Parser {

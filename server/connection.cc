@@ -156,13 +156,13 @@ void Connection::fill(uint64_t number, std::string_view reply) {
 
 // The first place is ready and its bytes are out.
 void Connection::move_ready_places() {
+  const bool was_full = too_much_outstanding();
   do {
     output_.append(places_[head_].bytes.view());
     places_[head_] = Place();
     ++head_;
     ++first_place_;
   } while (head_ < places_.size() && places_[head_].ready);
-  const bool was_full = outstanding() + 1 >= kMaxOutstanding || outstanding_bytes_ >= kMaxOutstandingBytes;
   if (head_ == places_.size()) {
     places_.clear();
     head_ = 0;

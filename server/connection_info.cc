@@ -84,7 +84,8 @@ void Connection::require_authentication(bool required) {
 std::string Connection::describe(int64_t now_ms) const {
   std::string flags;
   if (session.has(kMonitoring)) flags += 'O';
-  if (session.has(kInMulti)) flags += 'x';
+  const bool transaction = session.has(kInMulti) || session.exec_commands > 0;
+  if (transaction) flags += 'x';
   if (session.unix_socket) flags += 'U';
   if (session.has(kLocalReads)) flags += 'r';
   if (session.no_evict) flags += 'e';
@@ -116,7 +117,7 @@ std::string Connection::describe(int64_t now_ms) const {
   field("sub", 0);
   field("psub", 0);
   field("ssub", 0);
-  field("multi", session.has(kInMulti) ? static_cast<int64_t>(session.queue.size()) : -1);
+  field("multi", transaction ? static_cast<int64_t>(std::max(session.queue.size(), session.exec_commands)) : -1);
   field("qbuf", input_.size());
   field("qbuf-free", input_.capacity() - input_.size());
   field("argv-mem", 0);

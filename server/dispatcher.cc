@@ -5,6 +5,7 @@
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/text.h"
+#include "server/token.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -27,12 +28,17 @@ bool plainly_fits(const CommandSpec& spec, size_t words) {
   return (spec.flags & kTrailingLevel) == 0 || words <= words_needed(spec) + 1;
 }
 
+// Redis prints words as C strings.
+std::string_view up_to_nul(std::string_view word) { return word.substr(0, word.find('\0')); }
+
 std::string unknown_command(std::span<const std::string_view> words) {
   std::string rest;
   for (size_t i = 1; i < words.size() && rest.size() < kMaxQuoted; ++i) {
-    rest.append("'").append(words[i].substr(0, kMaxQuoted - rest.size())).append("' ");
+    const std::string_view word = up_to_nul(words[i]).substr(0, kMaxQuoted - rest.size());
+    rest.append("'").append(word).append("' ");
   }
-  return "ERR unknown command '" + std::string(words[0].substr(0, kMaxQuoted)) + "', with args beginning with: " + rest;
+  const std::string_view name = up_to_nul(words[0]).substr(0, kMaxQuoted);
+  return "ERR unknown command '" + std::string(name) + "', with args beginning with: " + rest;
 }
 
 std::string unknown_subcommand(const CommandSpec& container, std::string_view word) {
@@ -72,8 +78,7 @@ bool Dispatcher::take_batch(Connection& connection, std::string_view input, size
     at += parsed.consumed;
     if (parsed.outcome != resp::Outcome::kCommand) break;
     ahead_[count++].end = at;
-    // The words of an inline command may lie in the parser, until it is asked again.
-    if (input[done] != '*') break;
+    if (parsed.in_parser) break;
   }
   if (ordinary) look_ahead(count);
   for (size_t i = 0; i < count; ++i) {
@@ -236,6 +241,11 @@ Dispatcher::Next Dispatcher::strip_prefix(Connection& connection, Request& reque
 Dispatcher::Next Dispatcher::resolve(Connection& connection, Request& request) {
   request.spec = look_up(request.words[0]);
   if (request.spec == nullptr) {
+    // A browser that was led here to make it send commands to this server: not one of its lines is one.
+    if (same_word(request.words[0], "post") || same_word(request.words[0], "host:")) {
+      connection.close_after_output();
+      return Next::kAnswered;
+    }
     reject(connection, unknown_command(request.words));
     return Next::kAnswered;
   }
@@ -284,6 +294,8 @@ Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
     error = "ERR Command not allowed inside a transaction";
   } else if (request.own_level && session.has(kInMulti) && (spec.flags & kNotQueued) == 0) {
     error = "ERR in MULTI the level of EXEC counts for all commands";
+  } else if (!request.consistency.after.empty() && !decode_token(request.consistency.after)) {
+    error = "ERR AFTER needs a token of CONSISTENCY TOKEN";
   } else if (request.consistency.has_id) {
     error = "ERR CONSISTENCY STRONG ID is not supported yet: remembered results come with replication";
   }
@@ -337,12 +349,10 @@ void Dispatcher::choose_level(Connection& connection, Request& request) const {
 void Dispatcher::route(Connection& connection, const Request& given) {
   Request request = given;
   const CommandSpec& spec = *request.spec;
-  if ((worker_.flags() & kMonitored) != 0 && (spec.flags & (kSkipMonitor | kAdmin)) == 0) {
-    feed_monitors(connection, arguments_);
-  }
   choose_level(connection, request);
   if (spec.scope == Scope::kConnection) return run_connection_command(connection, request);
   if (check_replicas(connection, request) == Next::kAnswered) return;
+  feed_monitors(connection.session, spec, connection.session.database, arguments_);
   if (spec.scope == Scope::kEveryShard && shard_map_.shards() > 1) {
     std::vector<Part> parts;
     if (spec.join == Join::kCursor) {
@@ -362,9 +372,7 @@ void Dispatcher::route(Connection& connection, const Request& given) {
 Dispatcher::Next Dispatcher::check_replicas(Connection& connection, const Request& request) {
   const Consistency& consistency = request.consistency;
   const uint32_t wanted = consistency.read.needed(kReplicas);
-  if (consistency.level != Level::kEventual || (request.spec->flags & kReadonly) == 0 || wanted <= kReplicas) {
-    return Next::kGoOn;
-  }
+  if ((request.spec->flags & kReadonly) == 0 || wanted <= kReplicas) return Next::kGoOn;
   reject(connection,
          "NOREPLICAS " + std::to_string(kReplicas) + " of " + std::to_string(wanted) + " replicas can answer the read",
          request.spec);
@@ -381,8 +389,11 @@ void Dispatcher::run_connection_command(Connection& connection, const Request& r
     CHECK(connection.open_place() == place);
     connection.account_at(place, {request.spec, OwnedArguments(request.words), watch_.lap_ns()});
     connection.session.set(kStalled);
-    return;
+    // EXEC comes behind its commands.
+    if (request.spec->name == "exec") return;
+    return feed_monitors(connection.session, *request.spec, connection.session.database, arguments_);
   }
+  feed_monitors(connection.session, *request.spec, connection.session.database, arguments_);
   worker_.account(*request.spec, request.words, watch_.lap_ns(), out.view().substr(before), connection.session.id,
                   worker_.index());
   connection.end_reply(out);
@@ -412,8 +423,7 @@ void Dispatcher::send_to_shard(Connection& connection, const Request& request, S
   const Consistency& consistency = request.consistency;
   const uint64_t place = connection.next_place();
   const uint32_t wanted = consistency.write.needed(kReplicas);
-  const bool too_few =
-      consistency.level == Level::kEventual && (request.spec->flags & kWrite) != 0 && wanted > kReplicas;
+  const bool too_few = (request.spec->flags & kWrite) != 0 && wanted > kReplicas;
   Shard* const shard = worker_.executor().shard(id);
   if (shard == nullptr && consistency.after.empty()) {
     connection.open_place();
@@ -438,7 +448,7 @@ void Dispatcher::scatter(Connection& connection, const Request& request, const s
   if (request.spec->join == Join::kCursor) gather->set_cursor(shard_map_, parts[0].shard);
   connection.gather_at(place, std::move(gather));
   const uint32_t wanted = consistency.write.needed(kReplicas);
-  if (consistency.level == Level::kEventual && (request.spec->flags & kWrite) != 0 && wanted > kReplicas) {
+  if ((request.spec->flags & kWrite) != 0 && wanted > kReplicas) {
     connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
   }
   for (uint32_t i = 0; i < parts.size(); ++i) {
@@ -473,10 +483,20 @@ void Dispatcher::forward(Connection& connection, const Request& request, ShardId
 
 void Dispatcher::reject(Connection& connection, std::string_view message, const CommandSpec* spec) {
   if (spec != nullptr) worker_.counters().by_command[command_number(*spec)].rejected.add();
-  if (connection.session.has(kInMulti)) connection.session.queue_failed = true;
+  Session& session = connection.session;
+  std::string aborted;
+  if (spec != nullptr && spec->name == "exec") {
+    aborted = message.starts_with("ERR ") ? message.substr(4) : message;
+    aborted.insert(0, "EXECABORT Transaction discarded because of: ");
+    message = aborted;
+    session.leave_multi();
+    session.watched.clear();
+  } else if (session.has(kInMulti)) {
+    session.queue_failed = true;
+  }
   resp::OutputBuffer& out = connection.begin_reply();
   const size_t before = out.size();
-  resp::Writer(out, connection.session.protocol).error(message);
+  resp::Writer(out, session.protocol).error(message);
   worker_.count_error(out.view().substr(before));
   connection.end_reply(out);
 }
@@ -490,10 +510,11 @@ void Dispatcher::reply_protocol_error(Connection& connection) {
   connection.close_after_output();
 }
 
-void Dispatcher::feed_monitors(const Connection& connection, std::span<const std::string_view> words) {
-  const Session& session = connection.session;
+void Dispatcher::feed_monitors(const Session& session, const CommandSpec& spec, Database database,
+                               std::span<const std::string_view> words) {
+  if ((worker_.flags() & kMonitored) == 0 || (spec.flags & (kSkipMonitor | kAdmin)) != 0) return;
   const std::string address = session.unix_socket ? "unix:" + worker_.settings().unix_socket : session.peer_address;
-  worker_.feed_monitors(monitor_line(wall_us(), session.database, address, words));
+  worker_.feed_monitors(monitor_line(wall_us(), database, address, redacted(words)));
 }
 
 }  // namespace capstan

@@ -33,6 +33,10 @@ class Dispatcher {
   // The worker that owns a shard.
   unsigned owner(ShardId shard) const;
 
+  // Shows a command that has run, or is on its way to its shard, to those who MONITOR.
+  void feed_monitors(const Session& session, const CommandSpec& spec, Database database,
+                     std::span<const std::string_view> words);
+
   // Runs a command of scope kConnection; its reply to `out`, or on kLater later to the place.
   Outcome run_on_connection(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
                             resp::OutputBuffer& out, uint64_t place);
@@ -88,8 +92,6 @@ class Dispatcher {
   void reply_protocol_error(Connection& connection);
   Shard* local_shard(const CommandSpec& spec, std::span<const std::string_view> words);
   const CommandSpec* look_up(std::string_view name);
-  void feed_monitors(const Connection& connection, std::span<const std::string_view> words);
-
   // Commands by the exact bytes of their name, as clients write it over and over.
   struct CachedName {
     static constexpr size_t kMaxBytes = 15;

@@ -105,9 +105,6 @@ Result<> set_option(Consistency& to, const OptionSpec& spec, std::span<const std
 
 // What only makes sense at some levels is refused, not ignored.
 Result<> check_options(const Consistency& consistency) {
-  const bool quorums =
-      consistency.write.kind != Quorum::Kind::kDefault || consistency.read.kind != Quorum::Kind::kDefault;
-  if (quorums && consistency.level != Level::kEventual) return invalid("W and R need the level EVENTUAL");
   if (consistency.has_id && consistency.level != Level::kStrong) return invalid("ID needs the level STRONG");
   return {};
 }

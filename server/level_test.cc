@@ -66,8 +66,6 @@ BOOST_AUTO_TEST_CASE(bad_grammar_is_refused_with_a_reason) {
   BOOST_CHECK_EQUAL(error_of("eventual w 0 get k"),
                     "ERR W needs a number from 1, QUORUM, ALL, LOCAL_QUORUM or EACH_QUORUM");
   BOOST_CHECK_EQUAL(error_of("eventual w 1 w 2"), "ERR W is given twice");
-  BOOST_CHECK_EQUAL(error_of("strong w 1"), "ERR W and R need the level EVENTUAL");
-  BOOST_CHECK_EQUAL(error_of("local r 1"), "ERR W and R need the level EVENTUAL");
   BOOST_CHECK_EQUAL(error_of("local timeout -1"), "ERR TIMEOUT needs a number of milliseconds");
   BOOST_CHECK_EQUAL(error_of("eventual id a 1"), "ERR ID needs the level STRONG");
   BOOST_CHECK_EQUAL(error_of("strong id a x"), "ERR ID needs a client and a serial number");

@@ -1,6 +1,9 @@
 #include "server/monitor.h"
 
+#include <algorithm>
 #include <cstdio>
+
+#include "server/text.h"
 
 namespace capstan {
 namespace {
@@ -57,6 +60,17 @@ std::string monitor_line(int64_t now_us, Database database, std::string_view add
     append_quoted(line, word);
   }
   return line.append("\r\n");
+}
+
+std::vector<std::string_view> redacted(std::span<const std::string_view> words) {
+  constexpr std::string_view kRedacted = "(redacted)";
+  std::vector<std::string_view> shown(words.begin(), words.end());
+  if (same_word(words[0], "auth")) std::fill(shown.begin() + 1, shown.end(), kRedacted);
+  if (!same_word(words[0], "hello")) return shown;
+  for (size_t i = 2; i + 2 < shown.size(); ++i) {
+    if (same_word(shown[i], "auth")) shown[i + 1] = shown[i + 2] = kRedacted;
+  }
+  return shown;
 }
 
 }  // namespace capstan

@@ -81,7 +81,7 @@ class Session {
   // MULTI … EXEC.
   std::vector<TransactionCommand> queue;
   size_t queue_bytes = 0;
-  bool in_exec = false;       // the command that runs is part of EXEC
+  size_t exec_commands = 0;   // the command that runs is one of so many of an EXEC; 0: it is not part of any
   bool queue_failed = false;  // a command was refused: EXEC answers EXECABORT
   std::vector<WatchedKey> watched;
   void leave_multi() {

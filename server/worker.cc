@@ -112,7 +112,7 @@ void Worker::end_turn() {
   send_replies(durable);
   send_batches(durable);
   more_to_do_ |= executor_.turn(now_ms_);
-  more_to_do_ |= !posted_.empty() || !resumable_.empty();
+  more_to_do_ |= !posted_.empty() || !resumable_.empty() || !with_output_.empty() || batches_to_send();
   // What background work has to say to other workers leaves in the next turn.
   more_to_do_ |= std::any_of(outgoing_.begin(), outgoing_.end(), [](const auto& b) { return b && !b->empty(); });
   free_retired();
@@ -304,6 +304,10 @@ Batch& Worker::outgoing(unsigned worker) {
   std::unique_ptr<Batch>& batch = outgoing_[worker];
   if (!batch) batch = node_.worker(worker).queues_from_[index_]->fresh();
   return *batch;
+}
+
+bool Worker::batches_to_send() const {
+  return std::any_of(outgoing_.begin(), outgoing_.end(), [](const auto& batch) { return batch && !batch->empty(); });
 }
 
 bool Worker::batches_waiting() const {

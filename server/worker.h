@@ -182,6 +182,7 @@ class Worker {
   void end_turn();
   Batch& outgoing(unsigned worker);
   bool batches_waiting() const;
+  bool batches_to_send() const;
   void receive_batches();
   void resume_connections();
   void run_posted();

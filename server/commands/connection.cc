@@ -66,30 +66,29 @@ Outcome auth(Call& call) {
   return Outcome::kDone;
 }
 
-struct HelloOptions {
-  std::optional<std::string_view> name;
-  std::optional<std::string_view> user;
-  std::string_view password;
-};
-
-// nullopt: the error is replied.
-std::optional<HelloOptions> parse_hello(Call& call) {
-  HelloOptions options;
+// AUTH and SETNAME take effect one by one, as in Redis. False: the error is replied.
+bool apply_hello_options(Call& call) {
   for (size_t i = 2; i < call.args.size(); ++i) {
     const size_t more = call.args.size() - i - 1;
     if (same_word(call.args[i], "auth") && more >= 2) {
-      options.user = call.args[i + 1];
-      options.password = call.args[i + 2];
+      if (!authenticate(call, call.args[i + 1], call.args[i + 2])) {
+        reply_error(call, kWrongPassword);
+        return false;
+      }
       i += 2;
     } else if (same_word(call.args[i], "setname") && more >= 1) {
-      options.name = call.args[i + 1];
+      if (!valid_client_name(call.args[i + 1])) {
+        reply_error(call, "ERR Client names cannot contain spaces, newlines or special characters.");
+        return false;
+      }
+      call.session->name = call.args[i + 1];
       i += 1;
     } else {
       reply_error(call, "ERR Syntax error in HELLO option '" + std::string(call.args[i]) + "'");
-      return std::nullopt;
+      return false;
     }
   }
-  return options;
+  return true;
 }
 
 void write_hello(const Session& session, resp::Writer writer) {
@@ -119,21 +118,13 @@ Outcome hello(Call& call) {
     if (*asked != 2 && *asked != 3) return reply_error(call, "NOPROTO unsupported protocol version");
     version = *asked;
   }
-  const std::optional<HelloOptions> options = parse_hello(call);
-  if (!options) return Outcome::kDone;
-  if (options->user && !authenticate(call, *options->user, options->password)) {
-    return reply_error(call, kWrongPassword);
-  }
+  if (!apply_hello_options(call)) return Outcome::kDone;
   if (session.has(kStranger)) {
     return reply_error(call,
-                       "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
+                       "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
                        "AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
                        "version at the same time");
   }
-  if (options->name && !valid_client_name(*options->name)) {
-    return reply_error(call, "ERR Client names cannot contain spaces, newlines or special characters.");
-  }
-  if (options->name) session.name = *options->name;
   session.protocol = version == 3 ? resp::Protocol::kResp3 : resp::Protocol::kResp2;
   write_hello(session, resp::Writer(call.reply().out(), session.protocol));
   return Outcome::kDone;

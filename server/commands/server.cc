@@ -12,7 +12,7 @@ namespace {
 
 Outcome monitor(Call& call) {
   Session& session = *call.session;
-  if (session.in_exec) return reply_error(call, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+  if (session.exec_commands > 0) return reply_error(call, "ERR MONITOR isn't allowed for DENY BLOCKING client");
   call.reply().ok();
   session.worker.start_monitoring(session.connection);
   return Outcome::kDone;

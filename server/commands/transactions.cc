@@ -57,6 +57,19 @@ std::unique_ptr<Task> make_task(const Call& call, ShardId shard, std::vector<Tra
   return task;
 }
 
+// MONITOR sees the commands of a transaction that was not aborted when they have run, then EXEC itself.
+void feed_monitors(const Session& session, const Task& task) {
+  if (task.transaction->aborted) return;
+  for (const TransactionCommand& command : task.transaction->commands) {
+    session.worker.dispatcher().feed_monitors(session, *command.spec, command.database, command.arguments.words());
+  }
+}
+
+void feed_exec(const Session& session) {
+  const std::string_view words[] = {"exec"};
+  session.worker.dispatcher().feed_monitors(session, *find_command("exec"), session.database, words);
+}
+
 // The reply of a transaction of shard commands alone.
 void write_outcome(resp::Writer& writer, const Task& task, std::string_view replies) {
   const Transaction& transaction = *task.transaction;
@@ -70,6 +83,10 @@ void finish_shard_part(Worker& worker, Task& task, std::string_view replies) {
   resp::OutputBuffer out;
   resp::Writer writer(out, task.protocol);
   write_outcome(writer, task, replies);
+  if (const Connection* const connection = worker.find_connection(task.reply_to.client)) {
+    feed_monitors(connection->session, task);
+    feed_exec(connection->session);
+  }
   worker.deliver(task.reply_to, out.view(), 0);
 }
 
@@ -86,6 +103,7 @@ Outcome run_on_shard(Call& call, ShardId shard, std::vector<TransactionCommand> 
   const Outcome outcome = worker.executor().try_now(*task, replies);
   if (outcome == Outcome::kDone) {
     write_outcome(call.reply(), *task, replies.view());
+    feed_monitors(*call.session, *task);
     return Outcome::kDone;
   }
   worker.executor().park(std::move(task), outcome);
@@ -96,6 +114,7 @@ void begin_finishing(Worker& worker, const ReplyAddress& address, std::unique_pt
   Connection* const connection = worker.find_connection(address.client);
   if (connection == nullptr) return;
   resp::Writer(finishing->reply, connection->session.protocol).array(finishing->queue.size());
+  connection->session.exec_commands = finishing->queue.size();
   connection->finish_at(address.place, std::move(finishing));
   continue_transaction(*connection, address.place, {});
 }
@@ -115,6 +134,10 @@ Outcome run_mixed(Call& call, ShardId shard, std::vector<TransactionCommand> que
     const Transaction& transaction = *done.transaction;
     if (transaction.aborted || transaction.reply_ends.size() != transaction.commands.size()) {
       return finish_shard_part(origin, done, replies);
+    }
+    auto from_shard = done.transaction->commands.begin();
+    for (TransactionCommand& command : finishing->queue) {
+      if (needs_shard(*command.spec)) command.arguments = std::move((from_shard++)->arguments);
     }
     finishing->shard_replies = replies;
     finishing->shard_reply_ends = transaction.reply_ends;
@@ -266,7 +289,8 @@ constexpr CommandSpec kCommands[] = {
 
 void continue_transaction(Connection& connection, uint64_t place, std::string_view reply) {
   FinishingTransaction& finishing = *connection.finishing_at(place);
-  Worker& worker = connection.session.worker;
+  Session& session = connection.session;
+  Dispatcher& dispatcher = session.worker.dispatcher();
   finishing.reply.append(reply);
   while (finishing.next < finishing.queue.size()) {
     const TransactionCommand& command = finishing.queue[finishing.next++];
@@ -274,16 +298,18 @@ void continue_transaction(Connection& connection, uint64_t place, std::string_vi
       const size_t begin = finishing.next_shard == 0 ? 0 : finishing.shard_reply_ends[finishing.next_shard - 1];
       const size_t end = finishing.shard_reply_ends[finishing.next_shard++];
       finishing.reply.append(std::string_view(finishing.shard_replies).substr(begin, end - begin));
+      dispatcher.feed_monitors(session, *command.spec, command.database, command.arguments.words());
       continue;
     }
     const size_t before = finishing.reply.size();
-    connection.session.in_exec = true;
-    const Outcome outcome = worker.dispatcher().run_on_connection(connection, *command.spec, command.arguments.words(),
-                                                                  finishing.reply, place);
-    connection.session.in_exec = false;
-    if (connection.session.has(kReplyOff)) finishing.reply.truncate(before);
+    const Outcome outcome =
+        dispatcher.run_on_connection(connection, *command.spec, command.arguments.words(), finishing.reply, place);
+    dispatcher.feed_monitors(session, *command.spec, session.database, command.arguments.words());
+    if (session.has(kReplyOff)) finishing.reply.truncate(before);
     if (outcome == Outcome::kLater) return;
   }
+  session.exec_commands = 0;
+  feed_exec(session);
   resp::OutputBuffer whole = std::move(finishing.reply);
   connection.finish_at(place, nullptr);
   connection.deliver(place, 0, whole.view(), 0);
