@@ -33,7 +33,10 @@ class JournalReader::Window {
       bytes_.resize(std::min(kWindowBytes, header_.segment_bytes - offset));
       auto read = file_->pread(bytes_.data(), bytes_.size(), offset);
       if (!read) return read.error();
+      // A file that was cut short reads as what a segment is filled with ahead of use.
+      const size_t wanted = bytes_.size();
       bytes_.resize(*read);
+      bytes_.resize(wanted, '\0');
       begin_ = offset;
     }
     return std::string_view(bytes_).substr(std::min<uint64_t>(offset - begin_, bytes_.size()));

@@ -117,13 +117,9 @@ Result<SegmentFile> Recoverer::look_at(const std::string& directory, uint32_t nu
   std::string bytes(kSegmentHeaderBytes, '\0');
   auto read = (*file)->pread(bytes.data(), bytes.size(), 0);
   if (!read) return read.error();
-  auto size = (*file)->size();
-  if (!size) return size.error();
   bytes.resize(*read);
   segment.header = decode_segment_header(bytes);
-  if (segment.header && (segment.header->segment != number || segment.header->segment_bytes > *size)) {
-    segment.header.reset();
-  }
+  if (segment.header && segment.header->segment != number) segment.header.reset();
   return segment;
 }
 

@@ -92,7 +92,8 @@ class Shard::Impl {
 
   void begin(Level level, int64_t now_ms);
   Result<> propose();
-  bool room() const { return journal->room() >= kMinimalRoom; }
+  // While the disk has space, an append that meets no prepared segment waits for one.
+  bool room() const { return journal->room() >= kMinimalRoom || !journal->full(); }
   bool may_write(const CommandSpec& spec) const { return (spec.flags & kWrite) == 0 || room(); }
   void count_lookups(const CommandSpec& spec);
   void collect(const CommandSpec& spec, const Call& call);
