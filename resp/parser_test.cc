@@ -296,7 +296,8 @@ BOOST_AUTO_TEST_CASE(one_huge_command_leaves_no_memory_behind) {
 
 BOOST_AUTO_TEST_CASE(who_parsed_ahead_can_go_back_to_an_earlier_command) {
   const std::string first = request({"GET", "a"});
-  for (const std::string& ahead : {request({"SET", "b", "1"}), "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$100\r\nxy"s, "*x\r\n"s}) {
+  for (const std::string& ahead :
+       {request({"SET", "b", "1"}), "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$100\r\nxy"s, "*x\r\n"s}) {
     Parser parser(kDefaults);
     Arguments arguments;
     const std::string stream = first + ahead;

@@ -283,6 +283,8 @@ void Worker::resume_connections() {
 
 void Worker::retire(Connection& connection) {
   stop_monitoring(connection);
+  // At once: clients that come in this turn may have its place.
+  node_.dismiss_client();
   retired_.push_back(connection.session.id);
 }
 
@@ -291,10 +293,7 @@ void Worker::free_retired() {
   const auto dead = [](const Connection* connection) { return connection->dead(); };
   std::erase_if(with_output_, dead);
   std::erase_if(holding_, dead);
-  for (const uint64_t id : retired_) {
-    connections_.erase(id);
-    node_.dismiss_client();
-  }
+  for (const uint64_t id : retired_) connections_.erase(id);
   retired_.clear();
 }
 
