@@ -134,7 +134,9 @@ class Generator:
             place = self.random.choice(["", "#"]) + str(self.random.choice([0, 1, 3, 8, 100]))
             action = self.random.choice(["GET", "GET", "SET", "INCRBY", "OVERFLOW"])
             if action == "OVERFLOW":
-                words += [action, self.random.choice(["WRAP", "SAT", "FAIL"])]
+                # Not FAIL: Redis 7.0 creates or grows the string for an operation that fails, but does not log it, so
+                # after a restart its own state is another (compare/ has FAIL, without restarts).
+                words += [action, self.random.choice(["WRAP", "SAT"])]
             else:
                 words += [action, kind, place] + ([] if action == "GET" else [self.integer()])
         return words
