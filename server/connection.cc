@@ -31,17 +31,16 @@ void Connection::on_readable(evutil_socket_t, short, void* self) { static_cast<C
 void Connection::receive() {
   if (dead_) return;
   if (!input_.empty() || !takes_commands()) return receive_into_own(parser.needed());
-  const std::span<char> buffer = worker_.receive_buffer();
-  const ssize_t bytes = recv(descriptor_, buffer.data(), buffer.size(), 0);
-  if (!received(bytes)) return;
-  process_input({buffer.data(), static_cast<size_t>(bytes)});
+  const std::span<char> room = worker_.receive_room();
+  const ssize_t bytes = recv(descriptor_, room.data(), room.size(), 0);
+  if (received(bytes)) worker_.add_received(*this, static_cast<size_t>(bytes));
 }
 
 // Appends to the bytes that wait already: the rest of a command, in place however large it is, or what comes while no
 // command is taken.
 void Connection::receive_into_own(size_t wanted) {
   if (!takes_commands() && input_.size() >= kReadAhead) return want_reads(false);
-  const size_t room = std::max(wanted, worker_.receive_buffer().size());
+  const size_t room = std::max(wanted, kReadAhead);
   const ssize_t bytes = recv(descriptor_, input_.prepare(room), room, 0);
   if (!received(bytes)) return;
   input_.commit(static_cast<size_t>(bytes));
@@ -63,7 +62,8 @@ bool Connection::received(ssize_t result) {
   return false;
 }
 
-void Connection::process_input(std::string_view bytes) {
+void Connection::process(std::string_view bytes) {
+  if (dead_) return;
   const size_t done = worker_.dispatcher().process(*this, bytes);
   if (done < bytes.size() && (session.flags & kClosing) == 0) input_.append(bytes.substr(done));
 }

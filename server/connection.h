@@ -81,6 +81,8 @@ class Connection {
   void push(std::string_view bytes);
 
   // --- input
+  // Commands as they came from the socket. They are taken at once, or kept.
+  void process(std::string_view bytes);
   // Takes commands up again after something kept it from that.
   void resume();
   bool takes_commands() const {
@@ -139,7 +141,6 @@ class Connection {
   void receive();
   void receive_into_own(size_t bytes);
   bool received(ssize_t result);
-  void process_input(std::string_view bytes);
   void want_reads(bool wanted);
   void want_writes(bool wanted);
   bool too_much_outstanding() const {

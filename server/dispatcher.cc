@@ -47,6 +47,34 @@ std::string unknown_subcommand(const CommandSpec& container, std::string_view wo
   return "ERR unknown subcommand '" + std::string(word.substr(0, kMaxQuoted)) + "'. Try " + name + " HELP.";
 }
 
+// A number below 1000 and its line end, taken off the front; 0 if that is not what is there.
+size_t take_small_number(std::string_view& bytes) {
+  size_t number = 0;
+  size_t i = 0;
+  while (i < bytes.size() && i < 3 && bytes[i] >= '0' && bytes[i] <= '9') number = number * 10 + (bytes[i++] - '0');
+  if (i == 0 || bytes.substr(i, 2) != "\r\n") return 0;
+  bytes.remove_prefix(i + 2);
+  return number;
+}
+
+// The second word of the array of bulk strings at the front, where usually the key is; empty where it is not in sight.
+// A guess that may be wrong.
+std::string_view second_word(std::string_view bytes) {
+  std::string_view word;
+  if (!bytes.starts_with('*')) return {};
+  bytes.remove_prefix(1);
+  if (take_small_number(bytes) < 2) return {};
+  for (int i = 0; i < 2; ++i) {
+    if (!bytes.starts_with('$')) return {};
+    bytes.remove_prefix(1);
+    const size_t size = take_small_number(bytes);
+    if (size == 0 || bytes.size() < size + 2) return {};
+    word = bytes.substr(0, size);
+    bytes.remove_prefix(size + 2);
+  }
+  return word;
+}
+
 }  // namespace
 
 std::string no_replicas_error(uint32_t have, uint32_t wanted) {
@@ -102,6 +130,17 @@ bool Dispatcher::take_batch(Connection& connection, std::string_view input, size
   }
   done = at;
   return parsed.outcome == resp::Outcome::kCommand;
+}
+
+void Dispatcher::prefetch(std::span<const Received> received) {
+  Shard* const shard = worker_.executor().first_shard();
+  if (shard == nullptr || shard_map_.shards() > 1) return;
+  hashes_.clear();
+  for (const Received& one : received) {
+    const std::string_view key = second_word(one.bytes);
+    if (!key.empty() && hashes_.size() < kMaxPrefetchedKeys) hashes_.push_back(hash64(key));
+  }
+  shard->keyspace().prefetch(hashes_);
 }
 
 // Finds out which commands can take the fast path, and has the memory that these will need on its way.

@@ -22,12 +22,22 @@ class Worker;
 // A write that so few replicas have; the text of -NOREPLICAS.
 std::string no_replicas_error(uint32_t have, uint32_t wanted);
 
+// What came from one connection in this turn.
+struct Received {
+  Connection* connection;
+  std::string_view bytes;
+};
+
 class Dispatcher {
  public:
   Dispatcher(Worker& worker, uint32_t shards);
 
   // Takes commands off the front of `input` as long as the connection takes any; returns how many bytes are done with.
   size_t process(Connection& connection, std::string_view input);
+
+  // Has the memory on its way that the first command of each will need: connections that send one command at a time
+  // then wait for memory together, too.
+  void prefetch(std::span<const Received> received);
 
   const ShardMap& shard_map() const { return shard_map_; }
   // The worker that owns a shard.

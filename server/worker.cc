@@ -13,7 +13,8 @@
 namespace capstan {
 namespace {
 
-constexpr size_t kReceiveBytes = 64 << 10;
+constexpr size_t kReceiveBytes = 256 << 10;
+constexpr size_t kReceiveRoom = 64 << 10;  // for one recv
 constexpr int64_t kTickMs = 100;
 // fdatasync is called by the worker itself while the last one took less.
 constexpr int64_t kQuickSyncNs = 1'000'000;
@@ -101,6 +102,7 @@ void Worker::begin_turn() {
 
 void Worker::end_turn() {
   counters_.turns.add();
+  process_received();
   receive_batches();
   completions_.drain();
   resume_connections();
@@ -143,6 +145,23 @@ void Worker::tick() {
   if (now - last_check_ms_ < 1000) return;
   last_check_ms_ = now;
   for_each_connection([now](Connection& connection) { connection.check_limits(now); });
+}
+
+std::span<char> Worker::receive_room() {
+  if (receive_buffer_.size() - received_bytes_ < kReceiveRoom) process_received();
+  return std::span(receive_buffer_).subspan(received_bytes_, kReceiveRoom);
+}
+
+void Worker::add_received(Connection& connection, size_t bytes) {
+  received_.push_back({&connection, {receive_buffer_.data() + received_bytes_, bytes}});
+  received_bytes_ += bytes;
+}
+
+void Worker::process_received() {
+  if (received_.size() > 1) dispatcher_.prefetch(received_);
+  for (const Received& received : received_) received.connection->process(received.bytes);
+  received_.clear();
+  received_bytes_ = 0;
 }
 
 // ---- durability

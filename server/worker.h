@@ -128,8 +128,10 @@ class Worker {
   void reset_statistics();
   uint64_t random() { return random_.next(); }
 
-  // The receive buffer that all connections of the worker share.
-  std::span<char> receive_buffer() { return receive_buffer_; }
+  // Room in the receive buffer that all connections of the worker share; what was received there is processed together
+  // with what other connections receive in this turn.
+  std::span<char> receive_room();
+  void add_received(Connection& connection, size_t bytes);
   // For one reply at a time that cannot be written in place.
   resp::OutputBuffer& reply_scratch() { return reply_scratch_; }
 
@@ -179,6 +181,7 @@ class Worker {
   void accept_one(int descriptor);
   void tick();
   void begin_turn();
+  void process_received();
   void end_turn();
   Batch& outgoing(unsigned worker);
   bool batches_waiting() const;
@@ -228,6 +231,8 @@ class Worker {
   Dispatcher dispatcher_;
 
   std::vector<char> receive_buffer_;
+  size_t received_bytes_ = 0;  // of it in use
+  std::vector<Received> received_;
   resp::OutputBuffer reply_scratch_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> with_output_;
