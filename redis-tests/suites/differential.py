@@ -138,7 +138,10 @@ class Generator:
                 # after a restart its own state is another (compare/ has FAIL, without restarts).
                 words += [action, self.random.choice(["WRAP", "SAT"])]
             else:
-                words += [action, kind, place] + ([] if action == "GET" else [self.integer()])
+                # Not the lowest integer: under OVERFLOW SAT, Redis 7.0 saturates it to the highest value of the type.
+                value = self.integer()
+                value = "-1" if value == str(-(2**63)) else value
+                words += [action, kind, place] + ([] if action == "GET" else [value])
         return words
 
     def make_expire(self):

@@ -139,7 +139,8 @@ Outcome run_operations(Call& call, const Operations& operations) {
     // The string grows to what is written, even if an operation then fails. What lies behind is zero.
     if (!written.empty()) bytes.resize(std::max<size_t>(bytes.size(), written.end - touched.first));
     results = execute(operations, bytes.data(), bytes.size(), touched.first);
-    if (!written.empty()) {
+    // What leaves every byte as it was is no write: WATCH does not see it.
+    if (!written.empty() && bytes != read.value) {
       const std::string_view changed =
           std::string_view(bytes).substr(written.first - touched.first, written.end - written.first);
       const Lookup spliced = call.eval().splice(key, written.first, call.eval().keep(changed));

@@ -24,9 +24,12 @@ Outcome setbit(Call& call) {
   if (!is_usable(read.lookup)) return refuse(call, read.lookup);
   char byte = read.value.empty() ? '\0' : read.value.front();
   const uint64_t old = load_bits({&byte, 1}, *offset % 8, 1);
-  store_bits(&byte, *offset % 8, 1, bit == "1");
-  const Lookup spliced = call.eval().splice(key, *offset / 8, call.eval().keep({&byte, 1}));
-  if (spliced == Lookup::kNotResident) return refuse(call, spliced);
+  // A bit that has its value already is no write: WATCH does not see it.
+  if (read.value.empty() || old != uint64_t{bit == "1"}) {
+    store_bits(&byte, *offset % 8, 1, bit == "1");
+    const Lookup spliced = call.eval().splice(key, *offset / 8, call.eval().keep({&byte, 1}));
+    if (spliced == Lookup::kNotResident) return refuse(call, spliced);
+  }
   call.reply().integer(static_cast<int64_t>(old));
   return Outcome::kDone;
 }
