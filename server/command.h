@@ -86,7 +86,10 @@ struct CommandState {
   virtual ~CommandState() = default;
 };
 
+struct CommandSpec;
+
 struct Call {
+  const CommandSpec* spec = nullptr;
   // args[0] is the command's name as the client wrote it.
   std::span<const std::string_view> args;
   Database database = 0;

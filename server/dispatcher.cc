@@ -2,10 +2,9 @@
 
 #include <cstring>
 
+#include "server/arity.h"
 #include "server/monitor.h"
 #include "server/node.h"
-#include "server/text.h"
-#include "server/token.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -13,38 +12,11 @@ namespace {
 
 // Home replicas of a shard: this node.
 constexpr uint32_t kReplicas = 1;
-// As much of a client's words as Redis repeats in an error.
-constexpr size_t kMaxQuoted = 128;
-
-size_t words_needed(const CommandSpec& spec) { return static_cast<size_t>(std::abs(spec.arity)); }
-
-bool arity_fits(const CommandSpec& spec, size_t words) {
-  return spec.arity >= 0 ? words == words_needed(spec) : words >= words_needed(spec);
-}
 
 // The arity fits, and there is no room for a trailing CONSISTENCY.
 bool plainly_fits(const CommandSpec& spec, size_t words) {
   if (!arity_fits(spec, words)) return false;
   return (spec.flags & kTrailingLevel) == 0 || words <= words_needed(spec) + 1;
-}
-
-// Redis prints words as C strings.
-std::string_view up_to_nul(std::string_view word) { return word.substr(0, word.find('\0')); }
-
-std::string unknown_command(std::span<const std::string_view> words) {
-  std::string rest;
-  for (size_t i = 1; i < words.size() && rest.size() < kMaxQuoted; ++i) {
-    const std::string_view word = up_to_nul(words[i]).substr(0, kMaxQuoted - rest.size());
-    rest.append("'").append(word).append("' ");
-  }
-  const std::string_view name = up_to_nul(words[0]).substr(0, kMaxQuoted);
-  return "ERR unknown command '" + std::string(name) + "', with args beginning with: " + rest;
-}
-
-std::string unknown_subcommand(const CommandSpec& container, std::string_view word) {
-  std::string name(container.name);
-  for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c;
-  return "ERR unknown subcommand '" + std::string(word.substr(0, kMaxQuoted)) + "'. Try " + name + " HELP.";
 }
 
 // A number below 1000 and its line end, taken off the front; 0 if that is not what is there.
@@ -195,12 +167,7 @@ void Dispatcher::run_here(Connection& connection, const CommandSpec& spec, std::
   if (!worker_.executor().waits(session.id, shard.id())) {
     resp::OutputBuffer& out = connection.begin_reply();
     resp::Writer writer(out, session.protocol);
-    Call call;
-    call.args = words;
-    call.database = session.database;
-    call.now_ms = worker_.now_ms();
-    call.writer = &writer;
-    call.state = &state;
+    Call call = worker_.make_call(spec, words, session.database, writer, &state);
     const size_t before = out.size();
     outcome = worker_.executor().run(shard, spec, call, level);
     if (outcome == Outcome::kDone) [[likely]] {
@@ -209,32 +176,26 @@ void Dispatcher::run_here(Connection& connection, const CommandSpec& spec, std::
     }
   }
   Request request;
-  request.words = words;
   request.spec = &spec;
   request.consistency.level = level;
-  park(connection, request, shard.id(), outcome, std::move(state));
-}
-
-void Dispatcher::park(Connection& connection, const Request& request, ShardId shard, Outcome why,
-                      std::unique_ptr<CommandState> state) {
-  std::unique_ptr<Task> task = make_task(connection, request, shard);
+  const ReplyAddress reply_to{worker_.index(), 0, session.id, connection.open_place()};
+  std::unique_ptr<Task> task = make_task(session, request, shard.id(), words, reply_to);
   task->state = std::move(state);
   connection.add_outstanding_bytes(task->arguments.bytes());
-  CHECK(task->reply_to.place == connection.open_place());
-  worker_.executor().park(std::move(task), why);
+  worker_.executor().park(std::move(task), outcome);
 }
 
-std::unique_ptr<Task> Dispatcher::make_task(Connection& connection, const Request& request, ShardId shard) {
-  const Session& session = connection.session;
+std::unique_ptr<Task> Dispatcher::make_task(const Session& session, const Request& request, ShardId shard,
+                                            std::span<const std::string_view> words, const ReplyAddress& reply_to) {
   auto task = std::make_unique<Task>();
-  task->reply_to = {worker_.index(), 0, session.id, connection.next_place()};
+  task->reply_to = reply_to;
   task->shard = shard;
   task->protocol = session.protocol;
   task->level = request.consistency.level;
   task->after = request.consistency.after;
   task->spec = request.spec;
   task->database = session.database;
-  task->arguments = OwnedArguments(request.words);
+  task->arguments = OwnedArguments(words);
   return task;
 }
 
@@ -259,130 +220,6 @@ bool Dispatcher::run_slowly(Connection& connection) {
   }
   session.set(kReplySkip, false);
   return true;
-}
-
-Dispatcher::Next Dispatcher::strip_prefix(Connection& connection, Request& request) {
-  if (request.words.size() < 3 || !same_word(request.words[0], "consistency") || !parse_level(request.words[1])) {
-    return Next::kGoOn;
-  }
-  Result<ParsedConsistency> parsed = parse_consistency(request.words.subspan(1));
-  if (!parsed) {
-    reject(connection, parsed.error().message);
-    return Next::kAnswered;
-  }
-  if (1 + parsed->used == request.words.size()) return Next::kGoOn;  // the connection's level: a command of its own
-  request.words = request.words.subspan(1 + parsed->used);
-  request.consistency = std::move(parsed->consistency);
-  request.own_level = true;
-  return Next::kGoOn;
-}
-
-Dispatcher::Next Dispatcher::resolve(Connection& connection, Request& request) {
-  request.spec = look_up(request.words[0]);
-  if (request.spec == nullptr) {
-    // A browser that was led here to make it send commands to this server: not one of its lines is one.
-    if (same_word(request.words[0], "post") || same_word(request.words[0], "host:")) {
-      connection.close_after_output();
-      return Next::kAnswered;
-    }
-    reject(connection, unknown_command(request.words));
-    return Next::kAnswered;
-  }
-  if (request.spec->subcommands.empty() || request.words.size() < 2) return Next::kGoOn;
-  const CommandSpec* const subcommand = find_subcommand(*request.spec, request.words[1]);
-  if (subcommand == nullptr) {
-    reject(connection, unknown_subcommand(*request.spec, request.words[1]));
-    return Next::kAnswered;
-  }
-  request.spec = subcommand;
-  return Next::kGoOn;
-}
-
-Dispatcher::Next Dispatcher::strip_trailing(Connection& connection, Request& request) {
-  if ((request.spec->flags & kTrailingLevel) == 0) return Next::kGoOn;
-  const std::optional<size_t> at = find_trailing_consistency(request.words, words_needed(*request.spec));
-  if (!at) return Next::kGoOn;
-  Result<ParsedConsistency> parsed = parse_consistency(request.words.subspan(*at + 1));
-  std::string error;
-  if (!parsed) {
-    error = parsed.error().message;
-  } else if (*at + 1 + parsed->used != request.words.size()) {
-    error = "ERR syntax error";
-  } else if (request.own_level) {
-    error = "ERR CONSISTENCY is given twice";
-  }
-  if (!error.empty()) {
-    reject(connection, error, request.spec);
-    return Next::kAnswered;
-  }
-  request.words = request.words.first(*at);
-  request.consistency = std::move(parsed->consistency);
-  request.own_level = true;
-  return Next::kGoOn;
-}
-
-Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
-  const CommandSpec& spec = *request.spec;
-  const Session& session = connection.session;
-  std::string error;
-  if (!arity_fits(spec, request.words.size())) {
-    error = "ERR wrong number of arguments for '" + command_full_name(spec) + "' command";
-  } else if (session.has(kStranger) && (spec.flags & kNoAuth) == 0) {
-    error = "NOAUTH Authentication required.";
-  } else if (session.has(kInMulti) && (spec.flags & kNoMulti) != 0) {
-    error = "ERR Command not allowed inside a transaction";
-  } else if (request.own_level && session.has(kInMulti) && (spec.flags & kNotQueued) == 0) {
-    error = "ERR in MULTI the level of EXEC counts for all commands";
-  } else if (!request.consistency.after.empty() && !decode_token(request.consistency.after)) {
-    error = "ERR AFTER needs a token of CONSISTENCY TOKEN";
-  } else if (request.consistency.has_id) {
-    error = "ERR CONSISTENCY STRONG ID is not supported yet: remembered results come with replication";
-  }
-  if (error.empty()) return Next::kGoOn;
-  reject(connection, error, &spec);
-  return Next::kAnswered;
-}
-
-bool Dispatcher::postponed(const Connection& connection, const CommandSpec& spec) const {
-  const uint32_t flags = worker_.flags();
-  if ((flags & (kPausedAll | kPausedWrites)) == 0) return false;
-  if ((flags & kPausedAll) != 0 || (spec.flags & (kWrite | kMayReplicate)) != 0) return true;
-  if (spec.name != "exec") return false;
-  for (const TransactionCommand& command : connection.session.queue) {
-    if ((command.spec->flags & (kWrite | kMayReplicate)) != 0) return true;
-  }
-  return false;
-}
-
-Dispatcher::Next Dispatcher::queue(Connection& connection, const Request& request) {
-  Session& session = connection.session;
-  if (!session.has(kInMulti) || (request.spec->flags & kNotQueued) != 0) return Next::kGoOn;
-  session.queue.push_back({request.spec, session.database, OwnedArguments(request.words)});
-  session.queue_bytes += session.queue.back().arguments.bytes();
-  resp::OutputBuffer& out = connection.begin_reply();
-  out.append(resp::kQueued);
-  connection.end_reply(out);
-  return Next::kAnswered;
-}
-
-void Dispatcher::choose_level(Connection& connection, Request& request) const {
-  const Session& session = connection.session;
-  const LevelPolicy& policy = worker_.settings().levels;
-  if (request.own_level) return;
-  if (session.has(kOwnLevel)) {
-    request.consistency = session.consistency;
-    return;
-  }
-  if (session.has(kLocalReads) && (request.spec->flags & kReadonly) != 0) {
-    request.consistency.level = Level::kLocal;
-    return;
-  }
-  const Consistency* chosen = nullptr;
-  const auto first_key = static_cast<size_t>(request.spec->keys.first);
-  if (policy.has_patterns() && first_key > 0 && first_key < request.words.size()) {
-    chosen = policy.match(request.words[first_key]);
-  }
-  request.consistency = chosen != nullptr ? *chosen : policy.fallback();
 }
 
 void Dispatcher::route(Connection& connection, const Request& given) {
@@ -444,13 +281,7 @@ Outcome Dispatcher::run_on_connection(Connection& connection, const CommandSpec&
   Session& session = connection.session;
   session.reply_address = {worker_.index(), 0, session.id, place};
   resp::Writer writer(out, session.protocol);
-  std::unique_ptr<CommandState> state;
-  Call call;
-  call.args = words;
-  call.database = session.database;
-  call.now_ms = worker_.now_ms();
-  call.writer = &writer;
-  call.state = &state;
+  Call call = worker_.make_call(spec, words, session.database, writer, nullptr);
   call.session = &session;
   call.node = &worker_.node();
   const Outcome outcome = spec.run(call);
@@ -458,50 +289,44 @@ Outcome Dispatcher::run_on_connection(Connection& connection, const CommandSpec&
   return outcome;
 }
 
+// What is replied instead of a write's reply where fewer replicas have it than it asks for; empty where enough have.
+std::string Dispatcher::refusal(const Request& request) const {
+  const uint32_t wanted = request.consistency.write.needed(kReplicas);
+  if ((request.spec->flags & kWrite) == 0 || wanted <= kReplicas) return {};
+  return "-" + no_replicas_error(kReplicas, wanted) + "\r\n";
+}
+
 void Dispatcher::send_to_shard(Connection& connection, const Request& request, ShardId id) {
-  const Consistency& consistency = request.consistency;
-  const uint64_t place = connection.next_place();
-  const uint32_t wanted = consistency.write.needed(kReplicas);
-  const bool too_few = (request.spec->flags & kWrite) != 0 && wanted > kReplicas;
   Shard* const shard = worker_.executor().shard(id);
-  if (shard == nullptr && consistency.after.empty()) {
-    connection.open_place();
-    forward(connection, request, id, request.words, {worker_.index(), 0, connection.session.id, place});
-  } else if (shard != nullptr && consistency.after.empty() && !too_few) {
-    return run_here(connection, *request.spec, request.words, *shard, consistency.level);
-  } else {
-    std::unique_ptr<Task> task = make_task(connection, request, id);
-    connection.open_place();
-    if (too_few) connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
-    worker_.submit(owner(id), std::move(task));
-    return;
+  std::string instead = refusal(request);
+  if (shard != nullptr && request.consistency.after.empty() && instead.empty()) {
+    return run_here(connection, *request.spec, request.words, *shard, request.consistency.level);
   }
-  if (too_few) connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
+  const uint64_t place = connection.open_place();
+  connection.override_at(place, std::move(instead));
+  send_part(connection, request, id, request.words, {worker_.index(), 0, connection.session.id, place});
 }
 
 void Dispatcher::scatter(Connection& connection, const Request& request, const std::vector<Part>& parts) {
   const uint64_t place = connection.open_place();
-  const Consistency& consistency = request.consistency;
   auto gather = std::make_unique<Gather>(request.spec->join, parts.size(), worker_.random());
   for (uint32_t i = 0; i < parts.size(); ++i) gather->set_keys(i, parts[i].keys);
   if (request.spec->join == Join::kCursor) gather->set_cursor(shard_map_, parts[0].shard);
   connection.gather_at(place, std::move(gather));
-  const uint32_t wanted = consistency.write.needed(kReplicas);
-  if ((request.spec->flags & kWrite) != 0 && wanted > kReplicas) {
-    connection.override_at(place, "-" + no_replicas_error(kReplicas, wanted) + "\r\n");
-  }
+  connection.override_at(place, refusal(request));
   for (uint32_t i = 0; i < parts.size(); ++i) {
-    const ReplyAddress reply_to{worker_.index(), i, connection.session.id, place};
-    if (worker_.executor().shard(parts[i].shard) == nullptr && consistency.after.empty()) {
-      forward(connection, request, parts[i].shard, parts[i].arguments, reply_to);
-      continue;
-    }
-    Request part = request;
-    part.words = parts[i].arguments;
-    std::unique_ptr<Task> task = make_task(connection, part, parts[i].shard);
-    task->reply_to = reply_to;
-    worker_.submit(owner(parts[i].shard), std::move(task));
+    send_part(connection, request, parts[i].shard, parts[i].arguments,
+              {worker_.index(), i, connection.session.id, place});
   }
+}
+
+// To a place that is open already. To other workers as a message in the batch, where that can say everything.
+void Dispatcher::send_part(Connection& connection, const Request& request, ShardId shard,
+                           std::span<const std::string_view> words, const ReplyAddress& reply_to) {
+  if (worker_.executor().shard(shard) == nullptr && request.consistency.after.empty()) {
+    return forward(connection, request, shard, words, reply_to);
+  }
+  worker_.submit(owner(shard), make_task(connection.session, request, shard, words, reply_to));
 }
 
 void Dispatcher::forward(Connection& connection, const Request& request, ShardId shard,
@@ -518,26 +343,6 @@ void Dispatcher::forward(Connection& connection, const Request& request, ShardId
   size_t bytes = 0;
   for (const std::string_view word : words) bytes += word.size();
   connection.add_outstanding_bytes(bytes);
-}
-
-void Dispatcher::reject(Connection& connection, std::string_view message, const CommandSpec* spec) {
-  if (spec != nullptr) worker_.counters().by_command[command_number(*spec)].rejected.add();
-  Session& session = connection.session;
-  std::string aborted;
-  if (spec != nullptr && spec->name == "exec") {
-    aborted = message.starts_with("ERR ") ? message.substr(4) : message;
-    aborted.insert(0, "EXECABORT Transaction discarded because of: ");
-    message = aborted;
-    session.leave_multi();
-    session.watched.clear();
-  } else if (session.has(kInMulti)) {
-    session.queue_failed = true;
-  }
-  resp::OutputBuffer& out = connection.begin_reply();
-  const size_t before = out.size();
-  resp::Writer(out, session.protocol).error(message);
-  worker_.count_error(out.view().substr(before));
-  connection.end_reply(out);
 }
 
 void Dispatcher::reply_protocol_error(Connection& connection) {

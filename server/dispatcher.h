@@ -93,9 +93,11 @@ class Dispatcher {
   void scatter(Connection& connection, const Request& request, const std::vector<Part>& parts);
   void run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words, Shard& shard,
                 Level level);
-  void park(Connection& connection, const Request& request, ShardId shard, Outcome why,
-            std::unique_ptr<CommandState> state);
-  std::unique_ptr<Task> make_task(Connection& connection, const Request& request, ShardId shard);
+  std::string refusal(const Request& request) const;
+  void send_part(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
+                 const ReplyAddress& reply_to);
+  static std::unique_ptr<Task> make_task(const Session& session, const Request& request, ShardId shard,
+                                         std::span<const std::string_view> words, const ReplyAddress& reply_to);
   void forward(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
                const ReplyAddress& reply_to);
   void reject(Connection& connection, std::string_view message, const CommandSpec* spec = nullptr);

@@ -9,16 +9,6 @@
 namespace capstan {
 namespace {
 
-Call make_call(const Task& task, int64_t now_ms, resp::Writer& writer, std::unique_ptr<CommandState>* state) {
-  Call call;
-  call.args = task.arguments.words();
-  call.database = task.database;
-  call.now_ms = now_ms;
-  call.writer = &writer;
-  call.state = state;
-  return call;
-}
-
 bool is_write(const Task& task) {
   if (!task.transaction) return task.spec != nullptr && (task.spec->flags & kWrite) != 0;
   for (const TransactionCommand& command : task.transaction->commands) {
@@ -59,7 +49,7 @@ Outcome Executor::attempt(Task& task, resp::OutputBuffer& out) {
 
 Outcome Executor::run_command(Task& task, Shard& shard, resp::OutputBuffer& out) {
   resp::Writer writer(out, task.protocol);
-  Call call = make_call(task, worker_.now_ms(), writer, &task.state);
+  Call call = worker_.make_call(*task.spec, task.arguments.words(), task.database, writer, &task.state);
   Stopwatch watch;
   const size_t before = out.size();
   const Outcome outcome = shard.run(*task.spec, call, task.level);
@@ -91,10 +81,8 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     return missing ? Outcome::kFetch : Outcome::kDone;
   }
   resp::Writer writer(out, task.protocol);
-  Call call = make_call(task, worker_.now_ms(), writer, nullptr);
   for (const TransactionCommand& command : transaction.commands) {
-    call.args = command.arguments.words();
-    call.database = command.database;
+    const Call call = worker_.make_call(*command.spec, command.arguments.words(), command.database, writer, nullptr);
     if (!shard.resident(*command.spec, call)) return Outcome::kFetch;
   }
   Result<> done = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
@@ -117,15 +105,10 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
 void Executor::run_in_transaction(Task& task, Shard& shard, const TransactionCommand& command,
                                   resp::OutputBuffer& out) {
   resp::Writer writer(out, task.protocol);
-  std::unique_ptr<CommandState> state;
-  Call call = make_call(task, worker_.now_ms(), writer, &state);
-  call.args = command.arguments.words();
-  call.database = command.database;
+  Call call = worker_.make_call(*command.spec, command.arguments.words(), command.database, writer, nullptr);
   const size_t before = out.size();
   Stopwatch watch;
-  Outcome outcome = Outcome::kAgain;
-  while (outcome == Outcome::kAgain) outcome = shard.run_in_transaction(*command.spec, call);
-  CHECK(outcome == Outcome::kDone);
+  CHECK(shard.run_in_transaction(*command.spec, call) == Outcome::kDone);
   worker_.account(*command.spec, call.args, watch.lap_ns(), out.view().substr(before), task.reply_to.client,
                   task.reply_to.worker);
 }
@@ -166,12 +149,7 @@ void Executor::run_forwarded(const ForwardedCommand& command, std::span<const st
     std::unique_ptr<CommandState> state;
     scratch_.clear();
     resp::Writer writer(scratch_, command.protocol);
-    Call call;
-    call.args = arguments;
-    call.database = command.database;
-    call.now_ms = worker_.now_ms();
-    call.writer = &writer;
-    call.state = &state;
+    Call call = worker_.make_call(*command.spec, arguments, command.database, writer, &state);
     Stopwatch watch;
     outcome = run(shard, *command.spec, call, command.level);
     if (outcome == Outcome::kDone) {
@@ -206,7 +184,7 @@ void Executor::prefetch(const Task& task) {
   if (task.transaction || task.digests || writes_parked_) return;
   scratch_.clear();
   resp::Writer writer(scratch_, task.protocol);
-  const Call call = make_call(task, worker_.now_ms(), writer, nullptr);
+  const Call call = worker_.make_call(*task.spec, task.arguments.words(), task.database, writer, nullptr);
   Shard& shard = *by_id_[task.shard];
   if (!shard.resident(*task.spec, call)) shard.fetch([] {});
 }

@@ -15,6 +15,7 @@ namespace capstan {
 class Connection;
 
 struct FinishingTransaction {
+  const CommandSpec* exec = nullptr;
   std::vector<TransactionCommand> queue;
   std::string shard_replies;
   std::vector<size_t> shard_reply_ends;

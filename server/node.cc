@@ -68,18 +68,16 @@ void set_memory_options(lmdb_store::Keyspace::Options& options, const Settings& 
 }
 
 // SO_REUSEPORT lets several processes of one user share a port, which must not happen by mistake: a first socket
-// without it finds out whether the port is taken.
-Result<> check_port_is_free(const addrinfo& address, const std::string& name) {
+// without it finds out whether the port is taken. 0, or what is wrong (errno).
+int try_to_bind(const addrinfo& address) {
   const int descriptor = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0) return system_error(errno, "cannot open a socket for " + name);
+  if (descriptor < 0) return errno;
   const int one = 1;
   setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (address.ai_family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-  const int status = bind(descriptor, address.ai_addr, address.ai_addrlen);
-  const Error error = status == 0 ? Error{} : system_error(errno, "cannot bind " + name);
+  const int problem = bind(descriptor, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
   close(descriptor);
-  if (status != 0) return error;
-  return {};
+  return problem;
 }
 
 }  // namespace
@@ -198,10 +196,9 @@ Result<> Node::listen_tcp(const std::string& given) {
     return Error{ErrorCode::kInvalid, "cannot bind " + name + ": " + gai_strerror(status)};
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
-  const Result<> free_port = check_port_is_free(*found, name);
-  const bool unavailable = !free_port && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT);
-  if (optional && unavailable) return {};
-  if (!free_port) return free_port.error();
+  const int problem = try_to_bind(*found);
+  if (optional && (problem == EADDRNOTAVAIL || problem == EAFNOSUPPORT)) return {};
+  if (problem != 0) return system_error(problem, "cannot bind " + name);
   for (const auto& worker : workers_) {
     const Result<int> descriptor =
         open_socket(found->ai_family, found->ai_addr, found->ai_addrlen, settings_->tcp_backlog, name);

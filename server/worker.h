@@ -84,6 +84,20 @@ class Worker {
     return now_ms_;
   }
 
+  // A call of a command; what it is evaluated on is set by whoever runs it. state: nullptr if it must finish in one go.
+  Call make_call(const CommandSpec& spec, std::span<const std::string_view> words, Database database,
+                 resp::Writer& writer, std::unique_ptr<CommandState>* state) {
+    Call call;
+    call.spec = &spec;
+    call.args = words;
+    call.database = database;
+    call.now_ms = now_ms();
+    call.writer = &writer;
+    call.max_string_bytes = limits_.max_bulk_bytes;
+    call.state = state;
+    return call;
+  }
+
   // --- connections
   Connection* find_connection(uint64_t client);
   size_t connections() const { return connections_.size(); }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
 
 Outcome ping(Call& call) {
-  if (call.args.size() > 2) return reply_wrong_arity(call, *find_command("ping"));
+  if (call.args.size() > 2) return reply_wrong_arity(call, *call.spec);
   if (call.args.size() == 1) {
     call.reply().raw(resp::kPong);
   } else {

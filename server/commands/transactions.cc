@@ -49,7 +49,7 @@ std::unique_ptr<Task> make_task(const Call& call, ShardId shard, std::vector<Tra
   task->protocol = session.protocol;
   task->level = session.effective.level;
   task->after = session.effective.after;
-  task->spec = find_command("exec");
+  task->spec = call.spec;
   task->database = session.database;
   task->transaction = std::make_unique<Transaction>();
   task->transaction->commands = std::move(commands);
@@ -65,9 +65,8 @@ void feed_monitors(const Session& session, const Task& task) {
   }
 }
 
-void feed_exec(const Session& session) {
-  const std::string_view words[] = {"exec"};
-  session.worker.dispatcher().feed_monitors(session, *find_command("exec"), session.database, words);
+void feed_exec(const Session& session, const CommandSpec& exec) {
+  session.worker.dispatcher().feed_monitors(session, exec, session.database, std::span(&exec.name, 1));
 }
 
 // The reply of a transaction of shard commands alone.
@@ -85,7 +84,7 @@ void finish_shard_part(Worker& worker, Task& task, std::string_view replies) {
   write_outcome(writer, task, replies);
   if (const Connection* const connection = worker.find_connection(task.reply_to.client)) {
     feed_monitors(connection->session, task);
-    feed_exec(connection->session);
+    feed_exec(connection->session, *task.spec);
   }
   worker.deliver(task.reply_to, out.view(), 0);
 }
@@ -128,6 +127,7 @@ Outcome run_mixed(Call& call, ShardId shard, std::vector<TransactionCommand> que
     for_shard.push_back({command.spec, command.database, std::move(command.arguments)});
   }
   auto finishing = std::make_unique<FinishingTransaction>();
+  finishing->exec = call.spec;
   finishing->queue = std::move(queue);
   std::unique_ptr<Task> task = make_task(call, shard, std::move(for_shard));
   task->on_done = [finishing = std::move(finishing)](Worker& origin, Task& done, std::string_view replies) mutable {
@@ -199,7 +199,7 @@ Outcome watch(Call& call) {
   Session& session = *call.session;
   Worker& worker = session.worker;
   if (session.has(kInMulti)) return reply_error(call, "ERR WATCH inside MULTI is not allowed");
-  const Placement placement = place(worker.dispatcher().shard_map(), *find_command("watch"), call.args);
+  const Placement placement = place(worker.dispatcher().shard_map(), *call.spec, call.args);
   if (placement.several) return reply_error(call, "CROSSSLOT Keys in request don't hash to the same slot");
   auto task = std::make_unique<Task>();
   task->reply_to = session.reply_address;
@@ -309,7 +309,7 @@ void continue_transaction(Connection& connection, uint64_t place, std::string_vi
     if (outcome == Outcome::kLater) return;
   }
   session.exec_commands = 0;
-  feed_exec(session);
+  feed_exec(session, *finishing.exec);
   resp::OutputBuffer whole = std::move(finishing.reply);
   connection.finish_at(place, nullptr);
   connection.deliver(place, 0, whole.view(), 0);
