@@ -93,10 +93,10 @@ class BatchQueue {
       const size_t tail = tail_.load(std::memory_order_relaxed);
       if (tail - head_.load(std::memory_order_acquire) == kCapacity) return false;
       slots_[tail % kCapacity] = std::move(batch);
-      tail_.store(tail + 1, std::memory_order_release);
+      tail_.store(tail + 1, std::memory_order_seq_cst);  // see Worker::run
       return true;
     }
-    bool empty() const { return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_acquire); }
+    bool empty() const { return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_seq_cst); }
     std::unique_ptr<Batch> pop() {
       const size_t head = head_.load(std::memory_order_relaxed);
       if (head == tail_.load(std::memory_order_acquire)) return nullptr;

@@ -82,9 +82,9 @@ void Worker::run() {
   while (!finishing_) {
     bool wait = !more_to_do_;
     if (wait) {
-      // Whoever sends a batch after this looks at asleep_; whoever sent one before is seen here.
-      asleep_.store(true, std::memory_order_relaxed);
-      std::atomic_thread_fence(std::memory_order_seq_cst);
+      // Sequentially consistent with the other side's push and look at asleep_ (push_batch): either it sees that this
+      // worker sleeps, or this worker sees its batch.
+      asleep_.store(true, std::memory_order_seq_cst);
       wait = !batches_waiting();
     }
     event_base_loop(base_, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);

@@ -100,10 +100,7 @@ void Worker::push_batch(unsigned worker, std::unique_ptr<Batch>& batch) {
     more_to_do_ = true;
     return;
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (receiver.asleep_.load(std::memory_order_relaxed) && receiver.asleep_.exchange(false, std::memory_order_relaxed)) {
-    receiver.wake();
-  }
+  if (receiver.asleep_.load(std::memory_order_seq_cst) && receiver.asleep_.exchange(false)) receiver.wake();
 }
 
 }  // namespace capstan
