@@ -74,7 +74,7 @@ std::vector<LcsMatch> lcs_matches(std::string_view a, std::string_view b) {
   const size_t words = columns.words();
   Words table((a.size() + 1) * words, ~uint64_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
-    next_row(&table[(i - 1) * words], columns.of(a[i - 1]), words, &table[i * words]);
+    next_row(table.data() + (i - 1) * words, columns.of(a[i - 1]), words, table.data() + i * words);
   }
   const auto is_step = [&](size_t i, size_t j) {
     return (table[i * words + (j - 1) / kWordBits] >> ((j - 1) % kWordBits) & 1) == 0;
