@@ -21,10 +21,12 @@ class HybridClock {
  public:
   // A stamp above every one given or seen before.
   Hlc next(int64_t now_ms) { return last_ = std::max(Hlc{last_.value + 1}, Hlc::at_ms(now_ms)); }
+  // Takes over a stamp of its own, given before or recovered.
+  void advance_to(Hlc stamp) { last_ = std::max(last_, stamp); }
   // Takes over a stamp from elsewhere, but never one more than max_skew_ms ahead of now_ms; false if it was refused.
   bool observe(Hlc stamp, int64_t now_ms, int64_t max_skew_ms) {
     if (stamp > Hlc::at_ms(now_ms + max_skew_ms)) return false;
-    last_ = std::max(last_, stamp);
+    advance_to(stamp);
     return true;
   }
   Hlc last() const { return last_; }

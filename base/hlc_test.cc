@@ -22,6 +22,15 @@ BOOST_AUTO_TEST_CASE(a_stamp_from_elsewhere_moves_the_clock_unless_it_is_too_far
   BOOST_TEST(clock.last().ms() == 1500);
 }
 
+BOOST_AUTO_TEST_CASE(a_recovered_stamp_moves_the_clock_with_its_counter) {
+  HybridClock before;
+  before.next(1000);
+  const Hlc last = before.next(1000);
+  HybridClock after;
+  after.advance_to(last);
+  BOOST_TEST((after.next(10) > last));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan

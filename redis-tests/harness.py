@@ -182,12 +182,15 @@ class Server:
         except subprocess.TimeoutExpired:
             raise AssertionError("the server still runs; its log:\n" + self.log()[-2000:]) from None
 
-    def rss_bytes(self):
+    def rss_bytes(self, field="VmRSS:"):
         with open("/proc/%d/status" % self.pid, encoding="ascii") as status:
             for line in status:
-                if line.startswith("VmRSS:"):
+                if line.startswith(field):
                     return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS")
+        raise AssertionError("no " + field)
+
+    def peak_rss_bytes(self):
+        return self.rss_bytes("VmHWM:")
 
 
 def info(client, section="everything"):

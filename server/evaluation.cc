@@ -32,7 +32,7 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
     return sight_;
   }
   sight_.resident = true;
-  sight_.exists = sight_.whole = false;
+  sight_.exists = sight_.whole = sight_.lingers = false;
   sight_.kind = ElementKind::kString;
   sight_.expire_at_ms = kNeverExpires;
   const Keyspace::Found found = keyspace_.find(key.database, key.name, key.hash, at_once_);
@@ -86,8 +86,13 @@ void Evaluation::see_state(const KeyRef& key, const KeyEffect* effect) {
 
 // "EVENTUAL and LOCAL hide what has expired"; at STRONG the record removes it.
 void Evaluation::hide_if_expired(const KeyRef& key, bool expired) {
-  if (!expired) return;
+  if (!expired) {
+    // One that had passed before the value was stamped does not count: the key has a new life.
+    if (sight_.expire_at_ms < now_ms_) sight_.expire_at_ms = kNeverExpires;
+    return;
+  }
   sight_.exists = false;
+  sight_.lingers = !strong_;
   if (strong_) effects_.remove(key.database, key.name);
 }
 
@@ -177,6 +182,11 @@ void Evaluation::repeat_expiry(const KeyRef& key, const Sight& sight) {
   put_expiry(key, sight.expire_at_ms, stamp);
 }
 
+// "A record that creates a key where an expired one lingers begins with remove(key)."
+void Evaluation::begin_life(const KeyRef& key, const Sight& sight) {
+  if (sight.lingers) effects_.remove(key.database, key.name);
+}
+
 Lookup Evaluation::copy(const KeyRef& from, const KeyRef& to) {
   const Sight& sight = see(from);
   if (!sight.resident) return Lookup::kNotResident;
@@ -188,12 +198,11 @@ Lookup Evaluation::copy(const KeyRef& from, const KeyRef& to) {
   }
   effects_.remove(to.database, to.name);
   for (const ElementState& element : state.elements()) {
-    std::string joined;
     ElementEffect effect;
     effect.kind = element.kind;
     effect.id = effects_.keep(element.id);
     // The row that it came from may be gone when the record is joined (RENAME).
-    effect.value = effects_.keep(*value_of(element.versions, joined, element.kind));
+    effect.value = effects_.keep(*value_of(element.versions, joined_, element.kind));
     effects_.element(to.database, to.name, effect);
   }
   forget();
@@ -216,7 +225,7 @@ Lookup Evaluation::string_size(const KeyRef& key, uint64_t& size) {
   if (!sight.resident) return Lookup::kNotResident;
   if (!sight.exists) return Lookup::kMissing;
   if (sight.kind != ElementKind::kString) return Lookup::kWrongType;
-  size = sight.whole ? value_of(text(sight)->versions, scratch())->size() : sight.form.size;
+  size = sight.whole ? value_of(text(sight)->versions, joined_)->size() : sight.form.size;
   return Lookup::kFound;
 }
 
@@ -227,15 +236,16 @@ StringRead Evaluation::string_range(const KeyRef& key, uint64_t offset, uint64_t
   if (sight.kind != ElementKind::kString) return {Lookup::kWrongType, {}};
   std::string_view all = sight.form.value;
   if (sight.whole) {
-    all = *value_of(text(sight)->versions, scratch());
-    // The state is another key's with the next look.
-    if (all.data() != scratch_.back().data()) all = scratch_.back().assign(all);
+    all = *value_of(text(sight)->versions, joined_);
   } else if (sight.form.has(lmdb_store::kShapeChunked)) {
     std::string& out = scratch();
     if (!read_chunks(sight.form, offset, size, out)) return {Lookup::kNotResident, {}};
     return {Lookup::kFound, out};
   }
-  return {Lookup::kFound, offset < all.size() ? all.substr(offset, size) : std::string_view()};
+  all = offset < all.size() ? all.substr(offset, size) : std::string_view();
+  // The state is another key's with the next look; what is kept of it is what was asked for, once per read.
+  if (sight.whole) all = scratch().assign(all);
+  return {Lookup::kFound, all};
 }
 
 void Evaluation::put_string(const KeyRef& key, std::string_view value, bool additive) {
@@ -269,6 +279,7 @@ void Evaluation::set_string(const KeyRef& key, std::string_view value, bool keep
 }
 
 Dot Evaluation::anchor(const Sight& sight, bool for_splice) const {
+  if (for_splice && !dot_.log.agreed()) return {};
   if (sight.whole) {
     const Versions& versions = text(sight)->versions;
     if (for_splice && !is_simple(versions)) return {};
@@ -303,7 +314,7 @@ Lookup Evaluation::splice(const KeyRef& key, uint64_t offset, std::string_view b
   value.assign(now.value);
   capstan::splice(value, offset, bytes);
   const std::string_view kept = effects_.keep(value);
-  if (sight.exists) repeat_expiry(key, sight);
+  sight.exists ? repeat_expiry(key, sight) : begin_life(key, sight);
   put_string(key, kept, false);
   forget();
   return Lookup::kFound;
@@ -313,6 +324,7 @@ Lookup Evaluation::add(const KeyRef& key, const Number& addend, std::string_view
   const Sight& sight = see(key);
   if (!sight.resident) return Lookup::kNotResident;
   if (!sight.exists) {
+    begin_life(key, sight);
     put_string(key, sum, true);
     forget();
     return Lookup::kFound;

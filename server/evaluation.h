@@ -144,6 +144,7 @@ class Evaluation {
     Database database = 0;
     bool resident = true;
     bool exists = false;
+    bool lingers = false;  // expired, hidden, and not removed by the record
     bool whole = false;  // state is what counts; else form
     ElementKind kind = ElementKind::kString;
     int64_t expire_at_ms = kNeverExpires;
@@ -164,6 +165,7 @@ class Evaluation {
   void put_string(const KeyRef& key, std::string_view value, bool additive);
   void put_expiry(const KeyRef& key, int64_t expire_at_ms, std::optional<Hlc> stamp);
   void repeat_expiry(const KeyRef& key, const Sight& sight);
+  void begin_life(const KeyRef& key, const Sight& sight);
   // The version that an amend changes; number 0 if the model wants a put.
   Dot anchor(const Sight& sight, bool for_splice) const;
   std::string& scratch() { return scratch_.emplace_back(); }
@@ -181,6 +183,7 @@ class Evaluation {
   Sight sight_;
   Lookups lookups_;
   std::vector<lmdb_store::WantedRow> missing_;
+  std::string joined_;               // a value that value_of() had to put together, until the next one
   std::deque<std::string> scratch_;  // what reads had to put together, until the next begin()
   std::vector<lmdb_store::Keyspace::ScannedKey> scanned_;
 };

@@ -130,7 +130,7 @@ Result<> Shard::Impl::propose() {
   Encoder out(journal->begin_entry(kRecordEntry, id));
   encode_record(record, out);
   if (Result<lmdb_store::Position> position = journal->end_entry(); !position) return position.error();
-  clock.observe(record.hlc, record.hlc.ms(), 0);
+  clock.advance_to(record.hlc);
   ++next_number;
   keyspace->apply(record, Replay::kNo);
   ++stats.records;
@@ -276,7 +276,7 @@ Result<> Shard::start(lmdb_store::Journal& journal, bool tail_cut) {
   if (shard.log == LogId{} || tail_cut || system_crashed) shard.log = new_agreed_log();
   shard.keyspace->set_agreed_log(shard.log);
   shard.next_number = shard.keyspace->applied()[shard.log] + 1;
-  shard.clock.observe(shard.keyspace->last_stamp(), shard.keyspace->last_stamp().ms(), 0);
+  shard.clock.advance_to(shard.keyspace->last_stamp());
   std::string identity;
   Encoder out(identity);
   out.u64(shard.log.value);

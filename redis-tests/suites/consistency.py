@@ -1,6 +1,6 @@
 """Commands and options that are ours: CONSISTENCY in all its forms, READONLY, VERSION, IFEQ, IFVERSION, WAITAOF."""
 
-from harness import Skip, command_names
+from harness import Skip, command_names, wait_for
 from resp import show
 
 LEVELS = ["STRONG", "EVENTUAL", "LOCAL"]
@@ -478,3 +478,48 @@ def test_consistency_in_resp3(context):
         reply = client.call("CONSISTENCY", level, "GET", "missing")
         assert reply.raw == b"_\r\n", show(reply)
     assert level_of(client) == "STRONG"
+
+
+# -- expired keys ------------------------------------------------------------------------------------------------------
+
+WRITES_THAT_CREATE = [
+    ("INCR", "k"),
+    ("INCRBYFLOAT", "k", "1.5"),
+    ("APPEND", "k", "x"),
+    ("SETRANGE", "k", "2", "x"),
+    ("SETBIT", "k", "3", "1"),
+    ("BITFIELD", "k", "SET", "u8", "0", "7"),
+    ("SET", "k", "v", "NX"),
+]
+
+
+def test_a_key_created_where_an_expired_one_lingers_has_no_ttl(context):
+    context.require_capstan()
+    server = context.server({"enable-debug-command": "yes"})
+    with server.connect() as client:
+        expect(client, "+OK", "DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        for level in LEVELS:
+            for write in WRITES_THAT_CREATE:
+                expect(client, "+OK", "FLUSHALL")
+                expect(client, "+OK", "SET", "k", "5", "PX", "1")
+                wait_for(lambda: client.call("EXISTS", "k", "CONSISTENCY", "LOCAL").value == 0, "k expires")
+                reply = client.call("CONSISTENCY", level, *write)
+                assert not reply.is_error, show(reply)
+                expect(client, ":-1", "TTL", "k")
+                expect(client, ":0", "PERSIST", "k")
+                expect(client, ":1", "EXPIRE", "k", "100", "NX")
+
+
+def test_a_transaction_keeps_what_its_replies_need(context):
+    """Reads of a small part of a large value that the transaction itself has changed keep that part alone."""
+    context.require_capstan()
+    server = context.server()
+    with server.connect() as client:
+        expect(client, "+OK", "MULTI")
+        client.call("SET", "k", "x" * 1_000_000)
+        for i in range(2000):
+            client.call("GETBIT", "k", i)
+            client.call("SETBIT", "k", i, i % 2)
+        assert len(client.call("EXEC").value) == 4001
+        peak = server.peak_rss_bytes()
+        assert peak < 400 << 20, "%d MiB of memory for a value of 1 MB" % (peak >> 20)
