@@ -31,11 +31,12 @@ bool overlap_or_touch(const ElementEffect& a, const ElementEffect& b) {
   return a.offset <= splice_end(b) && b.offset <= splice_end(a);
 }
 
-// Whether adding the sum gives what adding one after the other gives. (Sums saturate; floats are added up for want of
-// anything better, each sum rounded.)
-bool is_exact_sum(const Number& a, const Number& b) {
+// Whether a record of that log may add the sum in place of one after the other. Integers saturate. Log R adds floats in
+// its order, each sum rounded, so that the sum would be another; in a contribution they are summed in any case.
+bool may_sum(const Number& a, const Number& b, LogId log) {
   int64_t sum;
-  return a.is_real() || b.is_real() || !__builtin_add_overflow(a.as_integer(), b.as_integer(), &sum);
+  if (a.is_real() || b.is_real()) return !log.agreed();
+  return !__builtin_add_overflow(a.as_integer(), b.as_integer(), &sum);
 }
 
 }  // namespace
@@ -70,6 +71,7 @@ void Effects::element(Database database, std::string_view name, const ElementEff
     return;
   }
   ElementEffect& added = target.elements.emplace_back(effect);
+  added.amended = 0;
   if (added.has_over) sort_over(added);
   if (target.elements.size() == kScanned + 1) {
     index_elements(index);
@@ -81,21 +83,22 @@ void Effects::element(Database database, std::string_view name, const ElementEff
 void Effects::extend(ElementEffect& earlier, const ElementEffect& effect) {
   if (!is_amend(effect)) {
     earlier = effect;
+    earlier.amended = 0;
     if (earlier.has_over) sort_over(earlier);
     return;
   }
-  CHECK(earlier.action == Action::kPut || earlier.action == effect.action, "an amend that may_amend() refuses");
+  CHECK(extends(earlier, effect), "an amend that may_amend() refuses");
   if (effect.action == Action::kAdd) {
     if (earlier.action == Action::kAdd) {
       earlier.addend = earlier.addend + effect.addend;
     } else {
-      std::string& value = own_copy(earlier.value);
+      std::string& value = own_value(earlier);
       add_in_place(earlier.kind, value, effect.addend);
       earlier.value = value;
     }
     return;
   }
-  std::string& value = own_copy(earlier.value);
+  std::string& value = own_value(earlier);
   const uint64_t from = earlier.action == Action::kSplice ? earlier.offset : 0;
   if (effect.offset < from) {
     // Both touch, so what the later one does not cover is the earlier one's end.
@@ -109,10 +112,16 @@ void Effects::extend(ElementEffect& earlier, const ElementEffect& effect) {
 }
 
 bool Effects::may_amend(Database database, std::string_view name, const ElementEffect& amend) const {
+  if (amend.action == Action::kSplice && splice_end(amend) > kMaxValueBytes) return false;
   const ElementEffect* const earlier = find(database, name, amend.kind, amend.id);
-  if (earlier == nullptr || earlier->action == Action::kPut) return true;
-  if (earlier->action != amend.action || earlier->anchor != amend.anchor) return false;
-  return amend.action == Action::kAdd ? is_exact_sum(earlier->addend, amend.addend) : overlap_or_touch(*earlier, amend);
+  return earlier == nullptr || extends(*earlier, amend);
+}
+
+bool Effects::extends(const ElementEffect& earlier, const ElementEffect& amend) const {
+  if (earlier.action == Action::kPut) return amend.anchor == record_.dot;
+  if (earlier.action != amend.action || earlier.anchor != amend.anchor) return false;
+  if (amend.action == Action::kSplice) return overlap_or_touch(earlier, amend);
+  return may_sum(earlier.addend, amend.addend, record_.dot.log);
 }
 
 const ElementEffect* Effects::find(Database database, std::string_view name, ElementKind kind,
@@ -134,10 +143,12 @@ bool Effects::clears(Database database) const {
 
 std::string_view Effects::keep(std::string_view bytes) { return kept_.add(bytes); }
 
-// So that many amendments of one value copy it once.
-std::string& Effects::own_copy(std::string_view value) {
-  std::string* const own = amended_.find(value);
-  return own != nullptr ? *own : amended_.add(value);
+// The effect's value as a string that only it views, so that many amendments of one value copy it once.
+std::string& Effects::own_value(ElementEffect& effect) {
+  if (effect.amended != 0) return amended_[effect.amended - 1];
+  std::string& copy = amended_.add(effect.value);
+  effect.amended = static_cast<uint32_t>(amended_.size());
+  return copy;
 }
 
 void Effects::reset() {
@@ -156,15 +167,6 @@ void Effects::reset() {
 std::string& Effects::Arena::add(std::string_view bytes) {
   if (used_ == strings_.size()) strings_.emplace_back();
   return strings_[used_++].assign(bytes);
-}
-
-std::string* Effects::Arena::find(std::string_view value) {
-  constexpr size_t kNewest = 8;
-  for (size_t i = used_; i > 0 && i + kNewest > used_; --i) {
-    std::string& candidate = strings_[i - 1];
-    if (candidate.data() == value.data() && candidate.size() == value.size()) return &candidate;
-  }
-  return nullptr;
 }
 
 void Effects::Arena::reset() {

@@ -25,8 +25,10 @@ class Effects {
   // this record put itself changes the put's value; add after add sums; splice after splice stays one splice where both
   // touch or overlap. Remove of an element that this record put: a remove. Precondition: an amend passes may_amend().
   void element(Database database, std::string_view key, const ElementEffect& effect);
-  // Whether element() can take this add or splice besides what the record does to that element so far (a splice and an
-  // add, or two splices with a gap between them, are no single mutation); else the caller puts the whole value.
+  // Whether element() can take this add or splice besides what the record does to that element so far; else the caller
+  // puts the whole value. No single mutation are: a splice beyond kMaxValueBytes; a splice and an add; two splices with
+  // a gap between them; a put and an amend of another version than the one it puts; in log R two additions of which one
+  // is a float (R adds them in its order, each sum rounded). Precondition: record().dot is set.
   bool may_amend(Database database, std::string_view key, const ElementEffect& amend) const;
   // What this record does to that element so far; nullptr if nothing. Valid until the next change.
   const ElementEffect* find(Database database, std::string_view key, ElementKind kind, std::string_view id) const;
@@ -38,7 +40,8 @@ class Effects {
   std::string_view keep(std::string_view bytes);
 
   bool empty() const { return !record_.has_effect(); }
-  // The record under construction: the effects are in normal form; dot, hlc and context are the caller's to set.
+  // The record under construction: the effects are in normal form; dot, hlc and context are the caller's to set, the
+  // dot before the first amend.
   Record& record() { return record_; }
   const Record& record() const { return record_; }
   void reset();
@@ -55,14 +58,15 @@ class Effects {
   void index_elements(size_t key);
   void drop_elements(size_t key);
   void extend(ElementEffect& earlier, const ElementEffect& effect);
-  std::string& own_copy(std::string_view value);
+  bool extends(const ElementEffect& earlier, const ElementEffect& amend) const;
+  std::string& own_value(ElementEffect& effect);
 
   // Strings that keep their memory (and their place) from record to record.
   class Arena {
    public:
     std::string& add(std::string_view bytes);
-    // The string that is this very value, if it is one of the newest.
-    std::string* find(std::string_view value);
+    std::string& operator[](size_t index) { return strings_[index]; }
+    size_t size() const { return used_; }
     void reset();
 
    private:

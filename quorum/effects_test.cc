@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 
@@ -17,6 +18,7 @@ using Action = ElementEffect::Action;
 
 constexpr LogId kR{LogId::kAgreedBit | 1};
 constexpr Dot kOld{kR, 1};
+constexpr Dot kOwn{kR, 2};
 
 ElementEffect put(std::string_view value, ElementKind kind = ElementKind::kString, std::string_view id = {}) {
   return {.action = Action::kPut, .kind = kind, .id = id, .value = value};
@@ -30,6 +32,15 @@ ElementEffect splice_at(uint64_t offset, std::string_view bytes, Dot anchor = kO
 ElementEffect remove_element(ElementKind kind, std::string_view id) {
   return {.action = Action::kRemove, .kind = kind, .id = id};
 }
+
+// A record of R (or another log) under construction.
+struct Building : Effects {
+  explicit Building(LogId log = kR) { begin(log); }
+  void begin(LogId log = kR) {
+    reset();
+    record().dot = {log, 2};
+  }
+};
 
 // What the record does to string "k" of database 0, as one line.
 std::string show(const Effects& effects) {
@@ -64,8 +75,8 @@ class Changes {
     values_.clear();
     State state = first_record();
     effects_.reset();
+    effects_.record().dot = kOwn;
     for (uint64_t left = random_.below(wide ? 200 : 12) + 1; left > 0; --left) change();
-    effects_.record().dot = {kR, 2};
     effects_.record().context = {kOld};
     for (const KeyEffect& key : effects_.record().keys) BOOST_REQUIRE(key.remove || !key.elements.empty());
     std::string bytes;
@@ -133,6 +144,8 @@ class Changes {
       values_.erase(name);
     } else if (dice < 7 && !field && values_.contains(name)) {
       effect = amend(values_[name]);
+      const ElementEffect* const earlier = effects_.find(database, key, effect.kind, effect.id);
+      if (earlier != nullptr && earlier->action == Action::kPut) effect.anchor = kOwn;
       if (!effects_.may_amend(database, key, effect)) effect = put(effects_.keep(values_[name]));
     } else {
       effect.value = effects_.keep(std::to_string(random_.below(100)));
@@ -178,20 +191,41 @@ BOOST_AUTO_TEST_CASE(put_after_anything_is_that_put) {
 }
 
 BOOST_AUTO_TEST_CASE(an_amend_of_the_records_own_put_changes_the_put) {
-  Effects effects;
+  Building effects;
   ElementEffect increment = put("5");
   increment.additive = true;
   effects.element(0, "k", increment);
-  effects.element(0, "k", add(3));
+  effects.element(0, "k", add(3, kOwn));
   BOOST_TEST(show(effects) == "put 8 additive");
   effects.element(0, "k", put("hello"));
-  effects.element(0, "k", splice_at(5, " world"));
-  effects.element(0, "k", splice_at(0, "J"));
+  effects.element(0, "k", splice_at(5, " world", kOwn));
+  effects.element(0, "k", splice_at(0, "J", kOwn));
   BOOST_TEST(show(effects) == "put Jello world");
 }
 
+BOOST_AUTO_TEST_CASE(an_amend_of_a_sibling_of_the_records_own_put_must_be_put) {
+  Building effects;
+  effects.element(0, "k", put("5"));
+  BOOST_TEST(effects.may_amend(0, "k", add(3, kOwn)));
+  BOOST_TEST(!effects.may_amend(0, "k", add(3, kOld)));
+  BOOST_TEST(!effects.may_amend(0, "k", splice_at(0, "x", kOld)));
+}
+
+// R adds 2^64 and -2^64 + 1 one after the other, each sum rounded as Redis rounds it; a contribution is a sum anyway.
+BOOST_AUTO_TEST_CASE(two_additions_of_floats_are_one_in_a_writers_log_alone) {
+  ElementEffect half = add(0);
+  half.addend = Number::real(0.5L);
+  for (const LogId log : {kR, LogId{7}}) {
+    for (const auto& [first, second] : {std::pair(half, half), std::pair(half, add(1)), std::pair(add(1), half)}) {
+      Building effects(log);
+      effects.element(0, "k", first);
+      BOOST_TEST(effects.may_amend(0, "k", second) == !log.agreed());
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(additions_are_summed) {
-  Effects effects;
+  Building effects;
   effects.element(0, "k", add(3));
   effects.element(0, "k", add(-5));
   BOOST_TEST(show(effects) == "add -2");
@@ -207,7 +241,7 @@ BOOST_AUTO_TEST_CASE(splices_that_touch_or_overlap_are_one) {
        {Case{14, "XY", "splice 10 abcdXY"}, Case{12, "XY", "splice 10 abXY"}, Case{11, "X", "splice 10 aXcd"},
         Case{13, "XYZ", "splice 10 abcXYZ"}, Case{8, "XY", "splice 8 XYabcd"}, Case{8, "XYZ", "splice 8 XYZbcd"},
         Case{8, "XYZXYZXYZ", "splice 8 XYZXYZXYZ"}, Case{10, "WXYZ", "splice 10 WXYZ"}}) {
-    Effects effects;
+    Building effects;
     effects.element(0, "k", splice_at(10, "abcd"));
     BOOST_TEST(effects.may_amend(0, "k", splice_at(c.offset, c.bytes)));
     effects.element(0, "k", splice_at(c.offset, c.bytes));
@@ -216,23 +250,25 @@ BOOST_AUTO_TEST_CASE(splices_that_touch_or_overlap_are_one) {
 }
 
 BOOST_AUTO_TEST_CASE(what_no_single_mutation_says_must_be_put) {
-  Effects effects;
+  Building effects;
   effects.element(0, "k", splice_at(10, "abcd"));
   BOOST_TEST(!effects.may_amend(0, "k", splice_at(15, "x")));
   BOOST_TEST(!effects.may_amend(0, "k", splice_at(8, "x")));
   BOOST_TEST(!effects.may_amend(0, "k", add(1)));
-  effects.reset();
+  effects.begin();
   effects.element(0, "k", add(1));
   BOOST_TEST(effects.may_amend(0, "k", add(1)));
   BOOST_TEST(!effects.may_amend(0, "k", splice_at(0, "x")));
   BOOST_TEST(!effects.may_amend(0, "k", add(1, Dot{kR, 2})));
   // Their sum would saturate, while one after the other they fit the highest number.
-  effects.reset();
+  effects.begin();
   effects.element(0, "k", add(std::numeric_limits<int64_t>::min()));
   BOOST_TEST(!effects.may_amend(0, "k", add(-1)));
   BOOST_TEST(effects.may_amend(0, "k", add(1)));
-  effects.reset();
+  effects.begin();
   BOOST_TEST(effects.may_amend(0, "k", splice_at(0, "x")));
+  BOOST_TEST(effects.may_amend(0, "k", splice_at(kMaxValueBytes - 1, "x")));
+  BOOST_TEST(!effects.may_amend(0, "k", splice_at(kMaxValueBytes, "x")));
 }
 
 BOOST_AUTO_TEST_CASE(remove_of_what_the_record_put_is_a_remove) {
@@ -311,17 +347,51 @@ BOOST_AUTO_TEST_CASE(kept_bytes_stay_where_they_are) {
 }
 
 BOOST_AUTO_TEST_CASE(amending_one_value_leaves_others_that_view_the_same_bytes) {
-  Effects effects;
+  Building effects;
   const std::string_view shared = effects.keep("a value too long to be inside of a string");
   effects.element(0, "k", put(shared));
   effects.element(0, "l", put(shared));
   for (int i = 0; i < 20; ++i) {
-    effects.element(0, "k", splice_at(shared.size() + static_cast<size_t>(i), "!"));
-    effects.element(0, "l", splice_at(0, "A"));
+    effects.element(0, "k", splice_at(shared.size() + static_cast<size_t>(i), "!", kOwn));
+    effects.element(0, "l", splice_at(0, "A", kOwn));
   }
   BOOST_TEST(show(effects) == "put a value too long to be inside of a string!!!!!!!!!!!!!!!!!!!!");
   BOOST_TEST(effects.find(0, "l", ElementKind::kString, {})->value == "A value too long to be inside of a string");
   BOOST_TEST(shared == "a value too long to be inside of a string");
+}
+
+// Else a MULTI with an APPEND to each of some keys in turn would keep a whole value per APPEND.
+BOOST_AUTO_TEST_CASE(many_amendments_of_many_values_keep_one_copy_of_each) {
+  Building effects;
+  const std::string value(100000, 'v');
+  const std::string names = "0123456789abcdef";
+  for (const char& name : names) effects.element(0, std::string_view(&name, 1), put(value));
+  std::set<const char*> copies;
+  for (size_t round = 0; round < 20; ++round) {
+    for (const char& name : names) {
+      const std::string_view key(&name, 1);
+      effects.element(0, key, splice_at(value.size(), "!", kOwn));
+      copies.insert(effects.find(0, key, ElementKind::kString, {})->value.data());
+    }
+  }
+  // The first amendment copies; the string may grow once.
+  BOOST_TEST(copies.size() <= 2 * names.size());
+}
+
+BOOST_AUTO_TEST_CASE(an_effect_that_was_read_from_a_record_does_not_share_its_copy) {
+  Building effects;
+  effects.element(0, "k", put("1"));
+  effects.element(0, "k", add(1, kOwn));
+  const ElementEffect seen = *effects.find(0, "k", ElementKind::kString, {});
+  ElementEffect again = seen;
+  again.value = effects.keep(seen.value);
+  effects.element(0, "l", again);
+  effects.element(0, "l", add(5, kOwn));
+  BOOST_TEST(show(effects) == "put 2");
+  BOOST_TEST(effects.find(0, "l", ElementKind::kString, {})->value == "7");
+  effects.element(0, "k", again);
+  effects.element(0, "k", add(1, kOwn));
+  BOOST_TEST(effects.find(0, "l", ElementKind::kString, {})->value == "7");
 }
 
 BOOST_AUTO_TEST_CASE(a_hundred_thousand_keys_and_elements_are_found_again) {

@@ -36,6 +36,10 @@ inline constexpr unsigned kElementKinds = 7;
 inline constexpr int64_t kNeverExpires = -1;
 // Strings and times are one element each, which needs no id.
 constexpr bool has_id(ElementKind kind) { return kind != ElementKind::kString && kind != ElementKind::kTtl; }
+// Of these kinds values may be numbers, so they may be added to.
+constexpr bool holds_numbers(ElementKind kind) {
+  return kind == ElementKind::kString || kind == ElementKind::kField || kind == ElementKind::kScore;
+}
 // No value grows beyond it, as no string of Redis does; a splice that would is malformed.
 inline constexpr uint64_t kMaxValueBytes = uint64_t{512} << 20;
 
@@ -45,10 +49,12 @@ struct ElementEffect {
 
   Action action = Action::kPut;
   ElementKind kind = ElementKind::kString;
+  // The record's builder's (effects.h): which of its strings holds `value`; 0 for none.
+  uint32_t amended = 0;
   std::string_view id;
   // put: the new value. splice: the bytes written at `offset` (the value is padded with zero bytes up to there).
   std::string_view value;
-  // put: an increment of an absent element made it.
+  // put: an increment of an absent element made it. Only kinds that hold numbers.
   bool additive = false;
   // put: the stamp of the version that it repeats (a TTL put again with its key, model "Expiry"); else the record's.
   std::optional<Hlc> stamp;
@@ -58,7 +64,8 @@ struct ElementEffect {
   std::vector<Dot> over;
   // add, splice: the dot of the version that is changed.
   Dot anchor;
-  // add: what is added. From R the value changes in place, from a writer its log's contribution grows.
+  // add: what is added. Only kinds that hold numbers. From R the value changes in place, from a writer its log's
+  // contribution grows.
   Number addend;
   // splice: byte offset. Only strings, only in R; offset + size ≤ kMaxValueBytes.
   uint64_t offset = 0;
