@@ -72,6 +72,25 @@ bool is_simple(const Versions& versions) {
   return versions.size() == 1 && !versions[0].additive && !has_contributions(versions[0]);
 }
 
+bool adds_exactly(const Versions& versions, LogId log, const Number& addend, ElementKind kind) {
+  const size_t changed = winner(versions);
+  if (addend.is_real() || (versions.size() == 1 && !has_contributions(versions[0]))) return true;
+  std::string scratch;
+  const auto before = number_in(kind, *value_of(versions, scratch, kind));
+  if (!before || before->is_real()) return true;
+  Versions after = versions;
+  if (log.agreed()) {
+    add_in_place(kind, after[changed].value, addend);
+  } else {
+    auto& amendments = after[changed].amendments;
+    auto at = std::find_if(amendments.begin(), amendments.end(), [&](const auto& entry) { return entry.log >= log; });
+    if (at == amendments.end() || at->log != log) at = amendments.insert(at, Amendment{log, 0, {}});
+    at->sum = at->sum + addend;
+  }
+  const auto sum = number_in(kind, *value_of(after, scratch, kind));
+  return sum && *sum == *before + addend;
+}
+
 uint64_t version_digest(uint64_t key_hash, ElementKind kind, std::string_view id, const Version& version) {
   uint64_t digest = with_dot(element_hash(key_hash, kind, id), version.dot.log, version.dot.number);
   if (mutant(Mutant::kDigestWithoutAmendments)) return digest;

@@ -47,6 +47,11 @@ std::string_view value_with(const Versions& versions, size_t chosen, std::string
 // One version, plain and without contributions (R's amendments are none): what a splice at STRONG needs.
 bool is_simple(const Versions& versions);
 
+// Whether an add of that log to the winner changes the value read by exactly addend, where value + addend itself does
+// not overflow. Integers saturate one by one, so that with contributions of other writers it may not; the caller then
+// puts the sum. Floats are added as they come: always true. Precondition: not empty.
+bool adds_exactly(const Versions& versions, LogId log, const Number& addend, ElementKind kind = ElementKind::kString);
+
 // The part that one version adds to its key's digest; key_hash = hash64(key). Additive over versions (a sum mod 2^64).
 // Covers the element, the dot and each log's last amendment; value and sums are what these name.
 uint64_t version_digest(uint64_t key_hash, ElementKind kind, std::string_view id, const Version& version);

@@ -109,6 +109,27 @@ BOOST_AUTO_TEST_CASE(only_one_plain_version_without_contributions_is_simple) {
   BOOST_TEST(!is_simple({}));
 }
 
+// The value shows 2^63 - 11; R's five more would stop at 2^63 - 1 and then lose the contribution's ten.
+BOOST_AUTO_TEST_CASE(an_addition_that_would_saturate_on_its_way_does_not_add_exactly) {
+  const Number five = Number::integer(5);
+  Version version = plain({kR, 1}, 5, "9223372036854775807");
+  BOOST_TEST(adds_exactly({version}, kR, Number::integer(-5)));
+  version.amendments = {{kA, 4, Number::integer(-10)}};
+  BOOST_TEST(!adds_exactly({version}, kR, five));
+  BOOST_TEST(adds_exactly({version}, kR, Number::integer(-5)));
+  BOOST_TEST(adds_exactly({version}, kA, five));
+  BOOST_TEST(adds_exactly({version}, kB, five));  // in order of writer: after what kA took
+  BOOST_TEST(adds_exactly({version}, kR, Number::real(0.5L)));
+  version.amendments[0].log = kC;
+  BOOST_TEST(!adds_exactly({version}, kB, five));  // before
+  version.value = "10";
+  BOOST_TEST(adds_exactly({version}, kB, five));
+  // What an additive sibling takes again.
+  const Versions siblings{additive({kA, 1}, 5, "-10"), additive({kB, 1}, 6, "9223372036854775807")};
+  BOOST_TEST(adds_exactly(siblings, kR, Number::integer(-1)));
+  BOOST_TEST(!adds_exactly(siblings, kR, five));
+}
+
 BOOST_AUTO_TEST_CASE(the_digest_of_a_compact_row_is_that_of_its_version) {
   Version version = plain({kR, 7}, 5, "v");
   BOOST_TEST(version_digest(9, ElementKind::kField, "f", version) ==
@@ -134,6 +155,17 @@ BOOST_AUTO_TEST_CASE(the_digest_tells_keys_elements_dots_and_amendments_apart) {
   other = version;
   other.amendments[0].log = kC;
   BOOST_TEST(digest != version_digest(9, ElementKind::kField, "f", other));
+}
+
+BOOST_AUTO_TEST_CASE(a_version_of_no_log_or_number_is_refused) {
+  for (const Dot dot : {Dot{LogId(), 5}, Dot{kA, 0}}) {
+    std::string bytes;
+    Encoder encoder(bytes);
+    encode_versions({plain(dot, 5, "v")}, encoder);
+    Decoder in(bytes);
+    Versions decoded;
+    BOOST_TEST(!decode_versions(in, decoded));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(versions_come_back_as_they_were) {
