@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "base/check.h"
+
 namespace capstan {
 
 namespace {
@@ -17,6 +19,13 @@ std::optional<double> score_in(std::string_view value) {
 void append_score(double score, std::string& out) { Encoder(out).u64(std::bit_cast<uint64_t>(score)); }
 
 }  // namespace
+
+void append_time(int64_t at_ms, std::string& out) { Encoder(out).u64(static_cast<uint64_t>(at_ms)); }
+
+int64_t time_in(std::string_view value) {
+  CHECK(is_value_of(ElementKind::kTtl, value), "a time has eight bytes");
+  return static_cast<int64_t>(load_le<uint64_t>(value.data()));
+}
 
 bool is_value_of(ElementKind kind, std::string_view value) {
   switch (kind) {

@@ -11,7 +11,13 @@
 
 namespace capstan {
 
-// Whether an element of that kind can have that value (a score or a time has 8 bytes, a set's member none).
+// A ttl element's value: Unix time in ms or kNeverExpires, as 8 bytes. Precondition of reading: is_value_of(kTtl,
+// value).
+void append_time(int64_t at_ms, std::string& out);
+int64_t time_in(std::string_view value);
+
+// Whether an element of that kind can have that value (a score or a time has 8 bytes, a score is no NaN, a set's member
+// has none).
 bool is_value_of(ElementKind kind, std::string_view value);
 // Nullopt if the value is no number.
 std::optional<Number> number_in(ElementKind kind, std::string_view value);

@@ -1,7 +1,10 @@
 #include "quorum/key_state.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/check.h"
 #include "quorum/element_value.h"
@@ -15,6 +18,30 @@ ElementState* find_element(std::vector<ElementState>& elements, ElementKind kind
   const auto at = std::find_if(elements.begin(), elements.end(),
                                [&](const ElementState& e) { return e.kind == kind && e.id == id; });
   return at == elements.end() ? nullptr : &*at;
+}
+
+// What no sequence of joins makes is none.
+bool is_element(const ElementState& element) {
+  if (element.versions.empty() || (!has_id(element.kind) && !element.id.empty())) return false;
+  return std::all_of(element.versions.begin(), element.versions.end(), [&](const Version& version) {
+    const bool is_number = version.additive || !version.amendments.empty();
+    return is_value_of(element.kind, version.value) && (!is_number || holds_numbers(element.kind));
+  });
+}
+
+bool names_an_element_twice(const std::vector<ElementState>& elements) {
+  constexpr size_t kCompared = 8;  // up to here, comparing all with all needs no memory and is as fast
+  if (elements.size() <= kCompared) {
+    for (size_t i = 1; i < elements.size(); ++i) {
+      const auto same = [&](const ElementState& e) { return e.kind == elements[i].kind && e.id == elements[i].id; };
+      if (std::any_of(elements.begin(), elements.begin() + static_cast<ptrdiff_t>(i), same)) return true;
+    }
+    return false;
+  }
+  absl::flat_hash_set<std::pair<ElementKind, std::string_view>> seen;
+  seen.reserve(elements.size());
+  return std::any_of(elements.begin(), elements.end(),
+                     [&](const ElementState& e) { return !seen.emplace(e.kind, e.id).second; });
 }
 
 }  // namespace
@@ -69,9 +96,7 @@ ElementKind KeyState::visible_kind() const {
 int64_t KeyState::expire_at_ms() const {
   const ElementState* const ttl = find(ElementKind::kTtl);
   if (ttl == nullptr) return kNeverExpires;
-  const std::string& value = ttl->versions[winner(ttl->versions)].value;
-  CHECK(value.size() == sizeof(int64_t));
-  return static_cast<int64_t>(load_le<uint64_t>(value.data()));
+  return time_in(ttl->versions[winner(ttl->versions)].value);
 }
 
 bool KeyState::expired(int64_t now_ms) const {
@@ -133,15 +158,12 @@ bool KeyState::decode(Decoder& in, KeyState& out) {
   for (uint64_t left = in.varint(); left != 0 && in.ok(); --left) {
     ElementState& element = out.elements_.emplace_back();
     const uint8_t kind = in.u8();
-    if (kind >= kElementKinds) in.fail();
     element.kind = static_cast<ElementKind>(kind);
     element.id = in.bytes();
     decode_versions(in, element.versions);
-    if (element.versions.empty()) in.fail();
-    for (const Version& version : element.versions) {
-      if (!is_value_of(element.kind, version.value)) in.fail();
-    }
+    if (kind >= kElementKinds || !is_element(element)) in.fail();
   }
+  if (names_an_element_twice(out.elements_)) in.fail();
   return in.ok();
 }
 

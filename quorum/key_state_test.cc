@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/random.h"
+#include "quorum/element_value.h"
 #include "quorum/random_record.h"
 
 namespace capstan {
@@ -14,8 +15,18 @@ constexpr LogId kA{1}, kB{2};
 
 std::string time_value(int64_t ms) {
   std::string out;
-  Encoder(out).u64(static_cast<uint64_t>(ms));
+  append_time(ms, out);
   return out;
+}
+
+bool decodes(std::initializer_list<ElementState> elements) {
+  KeyState state;
+  for (const ElementState& element : elements) state.add(element);
+  std::string bytes;
+  Encoder encoder(bytes);
+  state.encode(encoder);
+  Decoder in(bytes);
+  return KeyState::decode(in, state) && in.done();
 }
 
 // A key, told which elements are put, each by a record of its own.
@@ -142,6 +153,32 @@ BOOST_AUTO_TEST_CASE(answers_are_joined_element_by_element) {
   BOOST_TEST((join_answers(a.state, a_clock, b.state, b_clock) == expected.state));
   BOOST_TEST((join_answers(b.state, b_clock, a.state, a_clock) == expected.state));
   BOOST_TEST((join_answers(a.state, a_clock, KeyState(), Clock{{kA, 2}}) == KeyState()));
+}
+
+BOOST_AUTO_TEST_CASE(what_no_join_makes_is_refused) {
+  Version version{.dot = {kA, 1}, .value = "1"};
+  const auto element = [&](ElementKind kind, std::string id) { return ElementState{kind, std::move(id), {version}}; };
+  BOOST_TEST(decodes({element(ElementKind::kString, ""), element(ElementKind::kField, "f")}));
+  BOOST_TEST(!decodes({element(ElementKind::kString, "id")}));
+  BOOST_TEST(!decodes({element(ElementKind::kField, "f"), element(ElementKind::kField, "f")}));
+  BOOST_TEST(!decodes({{ElementKind::kField, "f", {}}}));
+  KeyState many;
+  for (const int twice : {0, 1}) {
+    std::string bytes;
+    Encoder encoder(bytes);
+    for (int i = 0; i < 20; ++i) many.add(element(ElementKind::kField, std::to_string(i)));
+    many.encode(encoder);
+    Decoder in(bytes);
+    KeyState decoded;
+    BOOST_TEST(KeyState::decode(in, decoded) == (twice == 0));
+  }
+  version.additive = true;
+  BOOST_TEST(decodes({element(ElementKind::kField, "f")}));
+  BOOST_TEST(!decodes({element(ElementKind::kPosition, "12345678")}));
+  version.additive = false;
+  version.amendments = {{kB, 1, Number::integer(1)}};
+  BOOST_TEST(decodes({element(ElementKind::kString, "")}));
+  BOOST_TEST(!decodes({element(ElementKind::kEntry, "12345678")}));
 }
 
 BOOST_AUTO_TEST_CASE(key_states_come_back_as_they_were_and_damage_never_crashes) {

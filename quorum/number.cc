@@ -109,6 +109,11 @@ Number Number::decode(Decoder& in) {
     return {};
   }
   const long double value = std::ldexp(static_cast<long double>(mantissa), static_cast<int>(exponent));
+  // Too large, or so small that it was rounded: no writer had such a number.
+  if (std::ldexp(value, static_cast<int>(-exponent)) != static_cast<long double>(mantissa)) {
+    in.fail();
+    return {};
+  }
   return real(tag == kNegative ? -value : value);
 }
 

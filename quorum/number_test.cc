@@ -74,6 +74,32 @@ BOOST_AUTO_TEST_CASE(every_number_comes_back_exactly) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_no_number_encodes_to_is_refused) {
+  struct Case {
+    uint64_t mantissa;
+    int64_t exponent;
+    bool canonical;
+  };
+  for (const Case& c : {Case{1, 16383, true},
+                        {1, 16384, false},
+                        {1, 1 << 20, false},
+                        {1, -16445, true},
+                        {1, -16600, false},
+                        {3, -16496, false},
+                        {2, 0, false},
+                        {0, 1, false},
+                        {0, 0, true}}) {
+    std::string bytes;
+    Encoder encoder(bytes);
+    encoder.u8(1);
+    encoder.varint(c.mantissa);
+    encoder.signed_varint(c.exponent);
+    Decoder in(bytes);
+    Number::decode(in);
+    BOOST_TEST(in.ok() == c.canonical, c.mantissa << " * 2^" << c.exponent);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(any_bytes_decode_or_fail) {
   Random random(2);
   for (int i = 0; i < 50000; ++i) {

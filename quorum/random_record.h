@@ -70,6 +70,7 @@ class RandomRecords {
     ElementEffect effect;
     effect.kind = static_cast<ElementKind>(random_.below(kElementKinds));
     effect.action = static_cast<Action>(random_.below(4));
+    if (effect.action == Action::kAdd && !holds_numbers(effect.kind)) effect.action = Action::kPut;
     const bool may_splice = effect.kind == ElementKind::kString && log.agreed();
     if (effect.action == Action::kSplice && !may_splice) effect.action = Action::kPut;
     if (has_id(effect.kind)) effect.id = text(12);
@@ -97,7 +98,7 @@ class RandomRecords {
     } else if (effect.kind != ElementKind::kMember) {
       effect.value = text(60);
     }
-    effect.additive = random_.chance(0.2);
+    effect.additive = holds_numbers(effect.kind) && random_.chance(0.2);
     if (random_.chance(0.2)) effect.stamp = Hlc{random_.next()};
     effect.has_over = random_.chance(0.2);
     if (!effect.has_over) return;

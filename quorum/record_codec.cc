@@ -27,6 +27,20 @@ constexpr uint8_t kStamped = 0x40;
 constexpr uint8_t kOver = 0x80;
 constexpr uint8_t kOwnAnchor = 0x20;
 
+bool names_a_record(const Dot& dot) { return dot.log != LogId() && dot.number != 0; }
+
+// What the joins rely on, whoever made the effect: checked before it is written and after it was read.
+bool is_put(const ElementEffect& effect) {
+  return is_value_of(effect.kind, effect.value) && (!effect.additive || holds_numbers(effect.kind));
+}
+
+bool is_amend(const ElementEffect& effect, LogId log) {
+  if (!names_a_record(effect.anchor)) return false;
+  if (effect.action == Action::kAdd) return holds_numbers(effect.kind);
+  const bool fits = effect.offset <= kMaxValueBytes && effect.value.size() <= kMaxValueBytes - effect.offset;
+  return fits && log.agreed() && effect.kind == ElementKind::kString;
+}
+
 // Gathers what is small, so that a record of one SET costs one append.
 class Writer {
  public:
@@ -78,11 +92,13 @@ class Writer {
 };
 
 void encode_dot(const Dot& dot, Writer& out) {
+  CHECK(names_a_record(dot));
   out.u64(dot.log.value);
   out.varint(dot.number);
 }
 
 void encode_put(const ElementEffect& effect, Writer& out) {
+  CHECK(is_put(effect));
   if (effect.stamp) out.u64(effect.stamp->value);
   if (effect.has_over) {
     out.varint(effect.over.size());
@@ -121,7 +137,12 @@ void encode_element(const ElementEffect& effect, LogId log, Writer& out) {
     head |= kOwnAnchor;
   }
   out.u8(head);
-  if (has_id(effect.kind)) out.bytes(effect.id);
+  if (has_id(effect.kind)) {
+    out.bytes(effect.id);
+  } else {
+    CHECK(effect.id.empty());
+  }
+  if (amend) CHECK(is_amend(effect, log));
   if (effect.action == Action::kPut) encode_put(effect, out);
   if (amend) encode_amend(effect, own_anchor, out);
 }
@@ -146,7 +167,7 @@ Dot decode_dot(Decoder& in) {
   Dot dot;
   dot.log.value = in.u64();
   dot.number = in.varint();
-  if (dot.number == 0) in.fail();
+  if (!names_a_record(dot)) in.fail();
   return dot;
 }
 
@@ -162,7 +183,7 @@ void decode_put(Decoder& in, uint8_t head, ElementEffect& effect) {
     }
   }
   effect.value = in.bytes();
-  if (!is_value_of(effect.kind, effect.value)) in.fail();
+  if (!is_put(effect)) in.fail();
 }
 
 void decode_amend(Decoder& in, uint8_t head, LogId log, ElementEffect& effect) {
@@ -172,15 +193,13 @@ void decode_amend(Decoder& in, uint8_t head, LogId log, ElementEffect& effect) {
     effect.anchor = decode_dot(in);
     if (effect.anchor.log == log) in.fail();
   }
-  if (effect.anchor.number == 0) in.fail();
   if (effect.action == Action::kAdd) {
     effect.addend = Number::decode(in);
-    return;
+  } else {
+    effect.offset = in.varint();
+    effect.value = in.bytes();
   }
-  effect.offset = in.varint();
-  effect.value = in.bytes();
-  const bool fits = effect.offset <= kMaxValueBytes && effect.value.size() <= kMaxValueBytes - effect.offset;
-  if (!fits || !log.agreed() || effect.kind != ElementKind::kString) in.fail();
+  if (!is_amend(effect, log)) in.fail();
 }
 
 void decode_element(Decoder& in, LogId log, ElementEffect& effect) {
@@ -238,6 +257,7 @@ void decode_clears(Decoder& in, Record& out) {
 }  // namespace
 
 void encode_record(const Record& record, Encoder& encoder) {
+  CHECK(names_a_record(record.dot));
   Writer out(encoder.out());
   const bool own = is_own(record.context, record.dot.log, record.dot.number);
   out.varint(record.dot.number);
@@ -259,7 +279,7 @@ bool decode_record_into(LogId log, Decoder& in, Record& out) {
   out.dot = Dot{log, in.varint()};
   out.hlc.value = in.u64();
   const uint8_t flags = in.u8();
-  if (out.dot.number == 0 || (flags & ~(kOwnContext | kClears)) != 0) in.fail();
+  if (!names_a_record(out.dot) || (flags & ~(kOwnContext | kClears)) != 0) in.fail();
   decode_context(in, (flags & kOwnContext) != 0, out);
   out.clears.clear();
   if ((flags & kClears) != 0) decode_clears(in, out);

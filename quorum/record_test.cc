@@ -160,21 +160,26 @@ BOOST_AUTO_TEST_CASE(random_bytes_never_crash) {
 
 BOOST_AUTO_TEST_CASE(what_no_writer_writes_is_refused) {
   constexpr uint8_t kOwn = 1, kClears = 2, kOneElement = 0x40;
-  BOOST_TEST(!decodes(kR, std::string_view("\0\0\0\0\0\0\0\0\0\1\0", 11)));         // number zero
-  refuses(kR, {4, 0});                                                              // unknown flag
-  refuses(kR, {kOwn | kClears, 0, 0});                                              // no database to clear, flag set
-  refuses(kR, {kOwn | kClears, 2, 3, 3, 0});                                        // a database twice
-  refuses(kR, {kOwn | kClears, 1, kDatabases, 0});                                  // unknown database
-  refuses(kR, {kOwn, 1, kDatabases | kOneElement, 1, 'k', 0, 0});                   // unknown database
-  refuses(kR, {kOwn, 1, 0, 1, 'k'});                                                // a key without any effect
-  refuses(kR, {kOwn, 1, 0xc0, 1, 'k', 2, 0, 0, 0, 0});                              // a short count spelled long
-  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 7 << 2, 0, 0});                        // unknown kind
-  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 6 << 2, 1, 'x'});                      // a time of one byte
-  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2 << 2, 1, 'm', 1, 'x'});              // a member with a value
-  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 1 | 0x20});                            // a remove with a put's flag
-  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2 | 0x20, 0, 0, 2});                   // an anchor of number zero
-  refuses(kW, {kOwn, 1, kOneElement, 1, 'k', 3 | 0x20, 1, 0, 1, 'x'});              // a splice of a writer's log
-  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 3 | 1 << 2 | 0x20, 0, 1, 0, 1, 'x'});  // a splice of a field
+  BOOST_TEST(!decodes(kR, std::string_view("\0\0\0\0\0\0\0\0\0\1\0", 11)));            // number zero
+  refuses(kR, {4, 0});                                                                 // unknown flag
+  refuses(kR, {kOwn | kClears, 0, 0});                                                 // no database to clear, flag set
+  refuses(kR, {kOwn | kClears, 2, 3, 3, 0});                                           // a database twice
+  refuses(kR, {kOwn | kClears, 1, kDatabases, 0});                                     // unknown database
+  refuses(kR, {kOwn, 1, kDatabases | kOneElement, 1, 'k', 0, 0});                      // unknown database
+  refuses(kR, {kOwn, 1, 0, 1, 'k'});                                                   // a key without any effect
+  refuses(kR, {kOwn, 1, 0xc0, 1, 'k', 2, 0, 0, 0, 0});                                 // a short count spelled long
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 7 << 2, 0, 0});                           // unknown kind
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 6 << 2, 1, 'x'});                         // a time of one byte
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2 << 2, 1, 'm', 1, 'x'});                 // a member with a value
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 1 | 0x20});                               // a remove with a put's flag
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2 | 0x20, 0, 0, 2});                      // an anchor of number zero
+  refuses(kW, {kOwn, 1, kOneElement, 1, 'k', 3 | 0x20, 1, 0, 1, 'x'});                 // a splice of a writer's log
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 3 | 1 << 2 | 0x20, 0, 1, 0, 1, 'x'});     // a splice of a field
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2 << 2 | 0x20, 1, 'm', 0});               // an additive member
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2 | 4 << 2 | 0x20, 1, 'p', 1, 0, 2});     // an addition to a position
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2});     // an anchor of no log
+  refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0});  // a put over no log's dot
+  refuses(LogId(), {kOwn, 0});                                                         // no log
   // A splice beyond any value's size.
   refuses(kR, {kOwn, 1, kOneElement, 1, 'k', 3 | 0x20, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 'x'});
   // The own context spelled out.

@@ -46,7 +46,7 @@ void decode_version(Decoder& in, Version& version) {
   version.value = in.bytes();
   version.amendments.clear();
   if ((flags & kAmended) != 0) decode_amendments(in, version);
-  if (version.dot.number == 0) in.fail();
+  if (version.dot.log == LogId() || version.dot.number == 0) in.fail();
 }
 
 }  // namespace
