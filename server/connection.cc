@@ -1,5 +1,6 @@
 #include "server/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,8 +59,32 @@ bool Connection::received(ssize_t result) {
     return true;
   }
   if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return false;
-  close_now();
+  if (result < 0) {
+    close_now();
+  } else {
+    end_of_input();
+  }
   return false;
+}
+
+// The client sends no more, but may still read: what it sent is done and answered before the connection is closed.
+void Connection::end_of_input() {
+  ended_ = true;
+  want_reads(false);
+  resume();
+  give_up_waiting();
+}
+
+// Nobody can tell a client that only sends no more from one that is gone, so nothing waits for it without an end.
+void Connection::give_up_waiting() {
+  if (session.blocked) session.blocked->unblock(false);
+}
+
+void Connection::notice_hangup() {
+  pollfd state{descriptor_, POLLRDHUP, 0};
+  if (reading_ || dead_ || poll(&state, 1, 0) <= 0) return;
+  if ((state.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return close_now();
+  if ((state.revents & POLLRDHUP) != 0) give_up_waiting();
 }
 
 void Connection::process(std::string_view bytes) {
@@ -70,10 +95,14 @@ void Connection::process(std::string_view bytes) {
 
 void Connection::resume() {
   if (dead_ || !takes_commands()) return;
-  want_reads(true);
-  if (input_.empty()) return;
-  const size_t done = worker_.dispatcher().process(*this, input_.view());
-  input_.consume((session.flags & kClosing) != 0 ? input_.size() : done);
+  want_reads(!ended_);
+  if (!input_.empty()) {
+    const size_t done = worker_.dispatcher().process(*this, input_.view());
+    input_.consume((session.flags & kClosing) != 0 ? input_.size() : done);
+  }
+  if (!ended_) return;
+  if (takes_commands()) return close_after_output();
+  give_up_waiting();
 }
 
 void Connection::want_reads(bool wanted) {
@@ -260,6 +289,7 @@ void Connection::check_limits(int64_t now_ms) {
   const int64_t timeout_ms = worker_.settings().timeout_s * 1000;
   const bool waits_for_us = session.has(kMonitoring) || outstanding() > 0 || session.has(kPostponed);
   if (timeout_ms > 0 && !waits_for_us && now_ms - session.last_interaction_ms > timeout_ms) return close_now();
+  notice_hangup();
   check_output_limit(now_ms);
 }
 

@@ -1,5 +1,5 @@
 // A client's socket on its worker: receiving, the order of replies, sending, limits. What the commands mean is
-// dispatch.h's matter.
+// dispatcher.h's matter.
 //
 // Replies leave in the order of requests. While nothing is outstanding, commands write straight into the output buffer.
 // A command that cannot be answered at once opens a place; from then on every reply has a place, and the first place
@@ -107,7 +107,7 @@ class Connection {
   void close_now();
   bool dead() const { return dead_; }
 
-  // Called about once per second: idle time, output limits.
+  // Called about once per second: idle time, clients that have gone, output limits.
   void check_limits(int64_t now_ms);
 
   // One line of CLIENT LIST, Redis 7.0's fields, without the newline.
@@ -133,7 +133,7 @@ class Connection {
   };
   static constexpr size_t kMaxOutstanding = 1024;
   static constexpr size_t kMaxOutstandingBytes = 1 << 20;
-  // While no command is taken, this much input is read nevertheless, to notice that a client has gone.
+  // While no command is taken, this much input is read nevertheless: a client that goes is noticed at once.
   static constexpr size_t kReadAhead = 64 << 10;
 
   static void on_readable(evutil_socket_t, short, void* self);
@@ -141,6 +141,10 @@ class Connection {
   void receive();
   void receive_into_own(size_t bytes);
   bool received(ssize_t result);
+  void end_of_input();
+  void give_up_waiting();
+  // Of a client whose input is not read now.
+  void notice_hangup();
   void want_reads(bool wanted);
   void want_writes(bool wanted);
   bool too_much_outstanding() const {
@@ -158,6 +162,7 @@ class Connection {
   event* read_event_;
   event* write_event_ = nullptr;
   bool reading_ = false;
+  bool ended_ = false;  // the client sends no more
   bool writing_ = false;
   bool dead_ = false;
   bool discarding_ = false;  // the reply being written goes nowhere

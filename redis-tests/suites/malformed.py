@@ -336,3 +336,32 @@ def test_pipelines_deeper_than_the_buffers(context):
             assert client.read().value == number
             assert time.monotonic() < deadline
         sender.join()
+
+
+def send_and_stop_sending(port, data):
+    """All that the server answers to a client that then sends no more."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        pieces = iter(lambda: client.recv(1 << 16), b"")
+        return b"".join(pieces)
+
+
+def test_clients_that_stop_sending_are_answered(context):
+    server = context.server({} if context.is_redis else {"io-threads": "2", "shards": "4"})
+    writes = b"".join(encode("SET", "half:%d" % number, "v") for number in range(3000))
+    assert send_and_stop_sending(server.port, b"PING\r\n" + writes) == b"+PONG\r\n" + b"+OK\r\n" * 3000
+    assert send_and_stop_sending(server.port, encode("CLIENT", "REPLY", "OFF") + encode("INCR", "n") * 6000) == b""
+    assert server.call("GET", "n").value == b"6000" and server.call("DBSIZE").value == 3001
+    waiting = encode("WAIT", "1", "0") + encode("PING")
+    if not context.is_redis:  # which does not answer at all
+        assert send_and_stop_sending(server.port, waiting) == b":0\r\n+PONG\r\n"
+
+
+def test_clients_that_leave_while_they_wait(context):
+    """However much they sent behind WAIT, they are noticed."""
+    server = context.server()
+    for _ in range(3):
+        with server.connect() as client:
+            client.send_raw(encode("WAIT", "1", "0") + encode("PING") * 12000)
+    wait_for(lambda: connected(server) == 1, "the server has noticed that they are gone")
