@@ -17,6 +17,13 @@ bool is_write(const Task& task) {
   return false;
 }
 
+// Instead of what the task would do.
+Outcome refuse(Task& task, resp::OutputBuffer& out, std::string_view message) {
+  if (task.transaction) task.transaction->refused = true;
+  resp::Writer(out, task.protocol).error(message);
+  return Outcome::kDone;
+}
+
 }  // namespace
 
 Executor::~Executor() = default;
@@ -35,13 +42,11 @@ Outcome Executor::try_now(Task& task, resp::OutputBuffer& out) {
 Outcome Executor::attempt(Task& task, resp::OutputBuffer& out) {
   Shard& shard = *by_id_[task.shard];
   if (!task.after.empty() && !token_is_covered(task.after, shard.id(), shard.keyspace().applied())) {
-    resp::Writer(out, task.protocol).error("STALE this replica has not seen what the token of AFTER stands for");
-    return Outcome::kDone;
+    return refuse(task, out, "STALE this replica has not seen what the token of AFTER stands for");
   }
   if (writes_parked_ && is_write(task)) {
     if (!overdue(task)) return Outcome::kAgain;
-    resp::Writer(out, task.protocol).error("OVERLOADED no memory for writes, the disk does not keep up");
-    return Outcome::kDone;
+    return refuse(task, out, "OVERLOADED no memory for writes, the disk does not keep up");
   }
   if (task.digests) return run_digests(task, shard);
   return task.transaction ? run_transaction(task, shard, out) : run_command(task, shard, out);
@@ -97,7 +102,7 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     // Nothing took effect, so what the commands replied is not true.
     transaction.reply_ends.clear();
     out.clear();
-    writer.error(done.error().message);
+    return refuse(task, out, done.error().message);
   }
   return Outcome::kDone;
 }

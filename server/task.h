@@ -44,6 +44,7 @@ struct Transaction {
   std::vector<WatchedKey> watched;
   // When it has run: its commands' replies, one behind the other, and where each ends.
   bool aborted = false;  // a watched key had changed
+  bool refused = false;  // as a whole: the reply is the one error that says why
   std::vector<size_t> reply_ends;
 };
 

@@ -523,3 +523,18 @@ def test_a_transaction_keeps_what_its_replies_need(context):
         assert len(client.call("EXEC").value) == 4001
         peak = server.peak_rss_bytes()
         assert peak < 400 << 20, "%d MiB of memory for a value of 1 MB" % (peak >> 20)
+
+
+def test_refused_transactions_answer_once(context):
+    client = fresh(context)
+    elsewhere = context.server()
+    elsewhere.call("SET", "k", "v")
+    token = elsewhere.call("CONSISTENCY", "TOKEN").value
+    for queue in ([], [["PING"]], [["SET", "k", "v"], ["PING"]], [["SET", "k", "v"]]):
+        expect(client, "+OK", "WATCH", "k")
+        expect(client, "+OK", "MULTI")
+        for command in queue:
+            expect(client, "+QUEUED", *command)
+        expect(client, "-STALE ", "CONSISTENCY", "STRONG", "AFTER", token, "EXEC")
+        expect(client, "$next", "ECHO", "next")
+    expect(client, ":0", "EXISTS", "k")

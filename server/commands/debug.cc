@@ -63,7 +63,7 @@ void describe_object(Worker& worker, Task& task, std::string_view replies) {
     if (reply[0] == '$') reply = reply.substr(reply.find('\n'));
     return std::string(reply.substr(1, reply.rfind('\r') - 1));
   };
-  if (ends.size() != task.transaction->commands.size()) {
+  if (task.transaction->refused) {
     writer.raw(replies);
   } else if (replies.starts_with(":0")) {
     writer.error("ERR no such key");

@@ -73,7 +73,7 @@ void feed_exec(const Session& session, const CommandSpec& exec) {
 void write_outcome(resp::Writer& writer, const Task& task, std::string_view replies) {
   const Transaction& transaction = *task.transaction;
   if (transaction.aborted) return writer.null_array();
-  if (transaction.reply_ends.size() != transaction.commands.size()) return writer.raw(replies);  // refused as a whole
+  if (transaction.refused) return writer.raw(replies);
   writer.array(transaction.commands.size());
   writer.raw(replies);
 }
@@ -132,9 +132,7 @@ Outcome run_mixed(Call& call, ShardId shard, std::vector<TransactionCommand> que
   std::unique_ptr<Task> task = make_task(call, shard, std::move(for_shard));
   task->on_done = [finishing = std::move(finishing)](Worker& origin, Task& done, std::string_view replies) mutable {
     const Transaction& transaction = *done.transaction;
-    if (transaction.aborted || transaction.reply_ends.size() != transaction.commands.size()) {
-      return finish_shard_part(origin, done, replies);
-    }
+    if (transaction.aborted || transaction.refused) return finish_shard_part(origin, done, replies);
     auto from_shard = done.transaction->commands.begin();
     for (TransactionCommand& command : finishing->queue) {
       if (needs_shard(*command.spec)) command.arguments = std::move((from_shard++)->arguments);
