@@ -12,6 +12,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "redis-tests"))
+from memory_limit import MemoryLimit  # noqa: E402
+
 BIN = pathlib.Path(os.environ.get("CAPSTAN_BIN", ROOT / "build/release/bin"))
 CAPSTAN = BIN / "capstan-server"
 CAPSTAN_BENCH = BIN / "capstan-bench"
@@ -28,7 +31,7 @@ REDIS_DURABILITY = {
 CAPSTAN_DURABILITY = {"everysec": "everysec", "always": "always", "none": "no"}
 
 _running = []
-_cgroups = []
+_limits = []
 
 
 def _end_everything():
@@ -36,8 +39,8 @@ def _end_everything():
         signal.signal(number, signal.SIG_IGN)
     for server in list(_running):
         server.kill()
-    for cgroup in list(_cgroups):
-        cgroup.remove()
+    for limit in _limits:
+        limit.close()
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
@@ -49,10 +52,8 @@ for _signal in (signal.SIGTERM, signal.SIGHUP):
 _libc = ctypes.CDLL(None)
 
 
-def _prepare_child(cgroup):
+def _prepare_child():
     _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it dies with this script, even if that is killed
-    if cgroup:
-        (cgroup.path / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def free_port():
@@ -70,32 +71,10 @@ def wait_until(condition, seconds, what):
     return value
 
 
-class Cgroup:
-    """A bound for the memory of the servers that are started in it, their page cache included (cgroup v2 or v1)."""
-
-    def __init__(self, limit_bytes):
-        root = pathlib.Path("/sys/fs/cgroup")
-        unified = (root / "cgroup.controllers").exists()
-        self.path = (root if unified else root / "memory") / f"capstan-bench-{os.getpid()}"
-        if unified:
-            (root / "cgroup.subtree_control").write_text("+memory")
-        self.path.mkdir()
-        _cgroups.append(self)
-        (self.path / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(limit_bytes))
-
-    def remove(self):
-        _cgroups.remove(self)
-        wait_until(lambda: not (self.path / "cgroup.procs").read_text(), 10, "the cgroup is empty")
-        self.path.rmdir()
-
-
 def limited_to(limit_bytes):
-    """A Cgroup, or None with a word on stderr where this process may not make one."""
-    try:
-        return Cgroup(limit_bytes)
-    except OSError as error:
-        print(f"no cgroup to limit memory with: {error}", file=sys.stderr)
-        return None
+    """A limit for the memory of the servers that are started with it."""
+    _limits.append(MemoryLimit(limit_bytes))
+    return _limits[-1]
 
 
 class ReplyError(Exception):
@@ -128,24 +107,26 @@ def _reply(stream):
 
 
 class Server:
-    """A running server. `label` names it in results; `binary` and `arguments` start it, with --port and --dir added."""
+    """A running server. `label` names it in results; `binary` and `arguments` start it, with --port and --dir added;
+    `limit` is a MemoryLimit."""
 
-    def __init__(self, label, binary, arguments, *, directory=None, cgroup=None):
+    def __init__(self, label, binary, arguments, *, directory=None, limit=None):
         self.label = label
         self.binary, self.arguments = str(binary), [str(a) for a in arguments]
         self.directory = pathlib.Path(directory or SCRATCH / f"{label.replace(' ', '-')}-{free_port()}")
-        self.cgroup = cgroup
+        self.limit = limit
         self.start()
 
     def start(self, timeout_s=600):
         """Starts it, on the directory it had before if it ran before; returns the seconds until it answered PING."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        line = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
+        wrap = self.limit.wrap if self.limit else []
+        line = [*wrap, self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
         with open(self.directory / "server.log", "ab") as log:
             began = time.monotonic()
             self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=lambda: _prepare_child(self.cgroup))
+                                            preexec_fn=_prepare_child)
         _running.append(self)
         wait_until(self._answers, timeout_s, f"{self.label} answers PING")
         return time.monotonic() - began

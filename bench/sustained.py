@@ -9,8 +9,9 @@ that a disturbance of the machine meets both, and each has the other's turns to 
 Reported: throughput over time, its worst and best 10 s, p99.9 and maximum latency, bytes written to disk per byte of
 data set (key and value), memory over time.
 
---memory-fraction F limits Capstan, alone, to F × the bytes of the data: a cgroup's memory limit where this process may
-make one (it counts the page cache too), and half of it as --cache-memory. There must be no error and no growth.
+--memory-fraction F limits Capstan, alone, to F × the bytes of the data, with half of that as --cache-memory: by a control
+group where this process may make one (it counts the page cache too), else by RLIMIT_DATA; the report says which. There
+must be no error and no growth.
 
 The aim: the worst 10 s not under half of the best, p99.9 under 20 ms, in all 1.5 × Redis. Writes sustained.md,
 sustained.json, sustained.csv and two SVGs into --out (sustained-limited.* with --memory-fraction); exit status 1 if a
@@ -38,14 +39,13 @@ class Contestant:
         self.seconds = []  # one row of capstan-bench's CSV per second of its turns
         self.rss = []      # RSS in bytes, once a second
         self.summaries = []
-        self.written = 0
         servers.load(server, options.keys, options.value_size)
+        self.written_before = server.written_bytes()
         print(f"{server.label}: loaded, RSS {server.memory()[0] / servers.MIB:.0f} MiB", file=sys.stderr)
 
     def turn(self, seconds, seed):
         """Random SETs for so many seconds."""
         table = servers.SCRATCH / "turn.csv"
-        before = self.server.written_bytes()
         line = [servers.CAPSTAN_BENCH, "--port", self.server.port, "--workload", "set", "--keys", self.options.keys,
                 "--value-size", self.options.value_size, "--clients", self.options.clients, "--pipeline",
                 self.options.pipeline, "--seconds", seconds, "--seed", seed, "--csv", table, "--json"]
@@ -63,9 +63,10 @@ class Contestant:
         with open(table, newline="") as file:
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
         self.seconds += rows[:seconds]  # what comes after is the last replies
-        self.written += self.server.written_bytes() - before
 
     def figures(self):
+        """All figures by name. What a server writes during the others' turns is its own work, too."""
+        written = self.server.written_bytes() - self.written_before
         rates = [row["operations"] for row in self.seconds]
         width = min(WINDOW_S, len(rates))
         windows = [sum(rates[i:i + width]) / width for i in range(len(rates) - width + 1)]
@@ -79,7 +80,7 @@ class Contestant:
             "p99.9, ms": max(s["p999_us"] for s in self.summaries) / 1000,
             "slowest, ms": max(s["max_us"] for s in self.summaries) / 1000,
             "errors": sum(s["errors"] + s["lost"] for s in self.summaries),
-            "bytes written per byte set": self.written / (operations * (KEY_BYTES + self.options.value_size)),
+            "bytes written to disk per byte of data set": written / (operations * (KEY_BYTES + self.options.value_size)),
             "RSS after a tenth of the time, MiB": early / servers.MIB,
             "RSS at the end, MiB": self.rss[-1] / servers.MIB,
             "largest RSS, MiB": max(self.rss) / servers.MIB,
@@ -87,14 +88,19 @@ class Contestant:
         }
 
 
+def limit_of(options):
+    """Bytes."""
+    return int(options.memory_fraction * options.keys * (KEY_BYTES + options.value_size))
+
+
 def starters(options):
     """label → a function that starts the server."""
     if options.memory_fraction is None:
         return {"redis": lambda: servers.redis("everysec"), "capstan": lambda: servers.capstan("everysec")}
-    limit = int(options.memory_fraction * options.keys * (KEY_BYTES + options.value_size))
-    print(f"memory limit: {limit / servers.MIB:.0f} MiB", file=sys.stderr)
-    cache = options.cache_memory or str(limit // 2)
-    return {"capstan": lambda: servers.capstan("everysec", "--cache-memory", cache, cgroup=servers.limited_to(limit))}
+    limit = servers.limited_to(limit_of(options))
+    print(f"memory limit: {limit_of(options) / servers.MIB:.0f} MiB by {limit.description}", file=sys.stderr)
+    cache = options.cache_memory or str(limit_of(options) // 2)
+    return {"capstan": lambda: servers.capstan("everysec", "--cache-memory", cache, limit=limit)}
 
 
 def contest(options):
@@ -138,7 +144,11 @@ def aims(figures):
 def report(done, options):
     name = "sustained" if options.memory_fraction is None else "sustained-limited"
     figures = {label: result for label, (_, result) in done.items()}
-    limit = "" if options.memory_fraction is None else f", memory limited to {options.memory_fraction} × the data"
+    limit = ""
+    if options.memory_fraction is not None:
+        applied = done["capstan"][0].server.limit.description
+        limit = (f", memory limited to {options.memory_fraction} × the data, {limit_of(options) / servers.MIB:.0f} MiB, by "
+                 f"{applied}")
     text = ["# Sustained random SETs", "",
             f"{options.keys:,} keys with values of {options.value_size} bytes, {options.seconds} s per server in "
             f"{options.slices} turn(s), {options.clients} clients, pipeline {options.pipeline}, durability everysec{limit}; "

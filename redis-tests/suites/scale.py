@@ -1,10 +1,9 @@
 """Many long names, values of the maximum size, and more data than memory."""
 
-import os
 import random
-import tempfile
 
 from harness import durable, info
+from memory_limit import MemoryLimit
 from resp import Closed, encode
 
 MEGABYTE = 1 << 20
@@ -145,33 +144,6 @@ def test_one_byte_too_much(context):
 # -- more data than memory -------------------------------------------------------------------------------------------
 
 
-class MemoryLimit:
-    """A limit on a process' memory: a control group where one can be made, else its data segment."""
-
-    def __init__(self, megabytes):
-        self.bytes = megabytes * MEGABYTE
-        self.group = None
-        self.wrap = ["prlimit", "--data=%d" % self.bytes]
-        root = "/sys/fs/cgroup/memory"
-        if os.access(root, os.W_OK) and os.path.exists(root + "/memory.limit_in_bytes"):
-            try:
-                self.group = tempfile.mkdtemp(prefix="redis-tests.", dir=root)
-                with open(self.group + "/memory.limit_in_bytes", "w", encoding="ascii") as limit:
-                    limit.write(str(self.bytes))
-                script = 'echo $$ > "%s/cgroup.procs" && exec "$@"' % self.group
-                self.wrap = ["sh", "-c", script, "limited"]
-            except OSError:
-                self.close()
-
-    def close(self):
-        if self.group and os.path.isdir(self.group):
-            try:
-                os.rmdir(self.group)
-            except OSError:
-                pass
-        self.group = None
-
-
 NOISE = random.Random(1).randbytes(MEGABYTE)
 
 
@@ -191,13 +163,13 @@ def test_more_data_than_memory(context):
     """Twice as much data as the process may take: reads, writes, SCAN and DBSIZE stay right."""
     factor = 4 if context.deep else 1
     count = ITEMS * factor if not context.is_redis else 20000
-    limit = MemoryLimit(MEMORY_LIMIT) if not context.is_redis else None
+    limit = MemoryLimit(MEMORY_LIMIT * MEGABYTE) if not context.is_redis else None
     server = context.server(
         durable(context.program, "always") if context.is_redis else {"appendfsync": "everysec", "cache-memory": "64mb"},
         wrap=limit.wrap if limit else (),
     )
     try:
-        more_data_than_memory(context, server, count)
+        more_data_than_memory(context, server, count, limit)
     except (Closed, ConnectionError) as failure:
         state = "runs" if server.is_running() else "ended with %s (−9: out of memory?)" % server.process.poll()
         raise AssertionError("%s; the server %s" % (failure, state)) from None
@@ -207,7 +179,7 @@ def test_more_data_than_memory(context):
             limit.close()
 
 
-def more_data_than_memory(context, server, count):
+def more_data_than_memory(context, server, count, limit):
     expected = {}
     with server.connect(timeout=120) as client:
         write_all(client, (item(number) for number in range(count)))
@@ -225,8 +197,8 @@ def more_data_than_memory(context, server, count):
             assert len(found) == len(set(found)), "SCAN told %d names twice" % (len(found) - len(set(found)))
         memory = info(client, "memory")
         context.note(
-            "scale: %d items of about 4 KB, used_memory %s, resident %d MiB"
-            % (count, memory.get("used_memory_human"), server.rss_bytes() >> 20)
+            "scale: %d items of about 4 KB, used_memory %s, resident %d MiB; limit by %s"
+            % (count, memory.get("used_memory_human"), server.rss_bytes() >> 20, limit.description if limit else "nothing")
         )
         write_all(client, (item(number, 2) for number in removed))
         expected.update((number, 2) for number in removed)
