@@ -26,6 +26,12 @@ size_t Completions::drain() {
   return count;
 }
 
+void Completions::discard() {
+  std::lock_guard lock(mutex_);
+  jobs_.fetch_sub(ended_.size(), std::memory_order_release);
+  ended_.clear();
+}
+
 ReadPool::ReadPool(unsigned threads, size_t capacity) : capacity_(capacity) {
   CHECK(threads > 0 && capacity > 0);
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });

@@ -30,6 +30,8 @@ class Completions {
   // Runs the callbacks of all jobs that have ended, in the order of their ends; returns how many. The worker's thread;
   // callbacks may submit again.
   size_t drain();
+  // Forgets the callbacks of all jobs, when there is nothing left that they could tell. After the pools have ended.
+  void discard();
   // Jobs that were submitted and whose callbacks have not begun.
   size_t outstanding() const { return jobs_.load(std::memory_order_acquire); }
 
@@ -58,7 +60,7 @@ class ReadPool {
   // At most `capacity` jobs wait.
   explicit ReadPool(unsigned threads = kDefaultThreads, size_t capacity = kDefaultCapacity);
   ReadPool(const ReadPool&) = delete;
-  // Runs the jobs that wait, then ends the threads. The workers drain() their queues afterwards.
+  // Runs the jobs that wait, then ends the threads. The workers drain() or discard() their queues afterwards.
   ~ReadPool();
 
   // False if too many jobs wait; nothing is kept then. Any thread. The store outlives the job.

@@ -19,7 +19,8 @@ struct Difference {
 };
 
 constexpr Difference kDifferences[] = {
-    {"the size of a value", "512 MiB unless `proto-max-bulk-len` says otherwise", "64 MiB; `proto-max-bulk-len` too",
+    {"the size of a value", "512 MiB unless `proto-max-bulk-len` says otherwise",
+     "64 MiB unless `proto-max-bulk-len` says otherwise, and never more than 512 MiB",
      "a value passes through the journal and, later, between nodes; one that is larger is seldom meant"},
     {"the number of arguments", "2,147,483,647", "1,048,576", "every limit that a client can reach is bounded"},
     {"inline commands with a NUL byte", "the line ends there", "the byte is part of the word",

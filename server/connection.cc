@@ -101,8 +101,10 @@ void Connection::resume() {
     input_.consume((session.flags & kClosing) != 0 ? input_.size() : done);
   }
   if (!ended_) return;
-  if (takes_commands()) return close_after_output();
-  give_up_waiting();
+  if (!takes_commands()) return give_up_waiting();
+  // At once where nothing is left to say, so that its place is free for whoever comes in this turn.
+  if (output_.empty() && outstanding() == 0) return close_now();
+  close_after_output();
 }
 
 void Connection::want_reads(bool wanted) {

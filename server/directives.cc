@@ -2,6 +2,7 @@
 #include "server/directives.h"
 
 #include "base/slot.h"
+#include "quorum/record.h"
 #include "resp/number.h"
 #include "server/directive_rows.h"
 #include "server/text.h"
@@ -196,6 +197,12 @@ constexpr Directive kDirectives[] = {
                 }),
          kFixed),
     with(integer("io-threads", "", 1, 128, [](S& s, V v) { s.io_threads = number_of<unsigned>(v); }), kFixed),
+    with(choice("journal-damage", "stop", "stop truncate",
+                [](S& s, V v) {
+                  s.journal_damage =
+                      v == "truncate" ? lmdb_store::JournalDamage::kTruncate : lmdb_store::JournalDamage::kStop;
+                }),
+         kFixed),
     with(memory("journal-limit", "4294967296", 1 << 20, kMaxLong,
                 [](S& s, V v) { s.journal_limit = number_of<uint64_t>(v); }),
          kFixed),
@@ -211,7 +218,7 @@ constexpr Directive kDirectives[] = {
     yes_no("protected-mode", "yes", [](S& s, V v) { s.protected_mode = v == "yes"; }),
     memory("proto-inline-max-size", "65536", 1024, 1 << 30,
            [](S& s, V v) { s.proto_inline_max_bytes = number_of<uint64_t>(v); }),
-    memory("proto-max-bulk-len", "67108864", 1 << 20, kMaxLong,
+    memory("proto-max-bulk-len", "67108864", 1 << 20, static_cast<int64_t>(kMaxValueBytes),
            [](S& s, V v) { s.proto_max_bulk_bytes = number_of<uint64_t>(v); }),
     with(integer("read-threads", "2", 1, 64, [](S& s, V v) { s.read_threads = number_of<unsigned>(v); }), kFixed),
     with(own("rename-command", "", parse_renaming, store_renamings), kFixed | kHidden | kRepeated),

@@ -333,11 +333,8 @@ Lookup Evaluation::add(const KeyRef& key, const Number& addend, std::string_view
   effect.action = ElementEffect::Action::kAdd;
   effect.addend = addend;
   effect.anchor = anchor(sight, false);
-  // Log R adds floats in its order, each sum rounded: two additions of one record would be one with another rounding.
-  const ElementEffect* const earlier = effects_.find(key.database, key.name, ElementKind::kString, {});
-  const bool rounds_otherwise = strong_ && earlier != nullptr && earlier->action == ElementEffect::Action::kAdd &&
-                                (earlier->addend.is_real() || addend.is_real());
-  if (!rounds_otherwise && effects_.may_amend(key.database, key.name, effect)) {
+  const bool exact = !sight.whole || adds_exactly(text(sight)->versions, dot_.log, addend);
+  if (exact && effects_.may_amend(key.database, key.name, effect)) {
     effects_.element(key.database, key.name, effect);
   } else {
     repeat_expiry(key, sight);

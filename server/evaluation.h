@@ -145,7 +145,7 @@ class Evaluation {
     bool resident = true;
     bool exists = false;
     bool lingers = false;  // expired, hidden, and not removed by the record
-    bool whole = false;  // state is what counts; else form
+    bool whole = false;    // state is what counts; else form
     ElementKind kind = ElementKind::kString;
     int64_t expire_at_ms = kNeverExpires;
     lmdb_store::TableRow* row = nullptr;  // in memory, whatever the record does to it; nullptr if absent

@@ -241,6 +241,7 @@ bool Executor::turn(int64_t now_ms) {
     more |= shard->turn(now_ms);
     parked |= shard->overloaded();
   }
+  more |= writes_parked_ && !parked;
   writes_parked_ = parked;
   return more;
 }

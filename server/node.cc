@@ -86,11 +86,13 @@ Node::Node(SettingsSnapshot settings)
     : settings_(std::move(settings)), started_ms_(wall_ms()), run_id_(random_hex(40)), last_save_ms_(started_ms_) {}
 
 Node::~Node() {
-  // Shards end before the pool that works for them, connections before the counters they use.
-  for (const auto& worker : workers_) worker->executor().shards().clear();
+  // The pools' jobs read and write the shards' environments; nobody waits for what they found.
   flush_thread_.reset();
   read_pool_.reset();
-  for (const auto& worker : workers_) worker->completions().drain();
+  for (const auto& worker : workers_) {
+    worker->completions().discard();
+    worker->executor().shards().clear();
+  }
 }
 
 Result<std::unique_ptr<Node>> Node::open(SettingsSnapshot settings) {
@@ -142,6 +144,7 @@ Result<> Node::open_journals() {
   lmdb_store::FileSystem& files = lmdb_store::posix_file_system();
   lmdb_store::RecoveryOptions recovery_options;
   recovery_options.workers = workers();
+  recovery_options.damage = settings_->journal_damage;
   const Result<lmdb_store::JournalRecovery> recovery = lmdb_store::recover_journals(
       files, settings_->directory, recovery_options, [this](const lmdb_store::JournalEntry& entry) -> Result<> {
         Shard* const shard = workers_[entry.shard % workers()]->executor().shard(entry.shard);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lmdb-store/journal_recovery.h"
 #include "quorum/resolve.h"
 #include "server/level.h"
 
@@ -39,6 +40,7 @@ struct Settings {
   unsigned io_threads = 1;
   uint32_t shards = 1;
   uint64_t journal_limit = 4ull << 30;
+  lmdb_store::JournalDamage journal_damage = lmdb_store::JournalDamage::kStop;
   unsigned read_threads = 2;
   bool daemonize = false;
   bool supervised = false;                                            // by systemd: it is told when the server is ready

@@ -74,13 +74,15 @@ class Shard::Impl {
   std::string boot;  // that wrote the last identity entry
   Stats stats;
   std::vector<WantedRow> wanted;
+  bool transaction_writes = false;
   bool active_expiry = true;
   int64_t next_expiry_ms = 0;
   bool expiry_slice_was_full = false;
 
   // --- flushing
   std::shared_ptr<lmdb_store::FlushJob> job;  // until its rows are marked clean
-  bool submitted = false;                     // else it waits for the journal's sync
+  bool sync_requested = false;                // of the journal, up to flush_position
+  bool submitted = false;                     // after that sync
   lmdb_store::Position flush_position = 0;    // entries below it are in the job or in LMDB
   int64_t last_write_ms = 0;
   int64_t retry_flush_ms = 0;
@@ -104,6 +106,7 @@ class Shard::Impl {
   void submit_flush();
   bool continue_flush(int64_t now_ms);
   void end_flush(int64_t now_ms);
+  void end_waiting(const Result<>& result);
   Result<> flush_now();
 };
 
@@ -175,7 +178,8 @@ Outcome Shard::run(const CommandSpec& spec, Call& call, Level level) {
   }
   if (outcome != Outcome::kDone) return outcome;
   shard.count_lookups(spec);
-  if (Result<> proposed = shard.propose(); !proposed) [[unlikely]] {
+  // Without room, what a read would have removed (expired keys) stays; it is hidden all the same.
+  if (Result<> proposed = shard.propose(); !proposed && (spec.flags & kWrite) != 0) [[unlikely]] {
     out.truncate(before);
     call.reply().error(kNoRoom);
   }
@@ -189,6 +193,7 @@ bool Shard::resident(const CommandSpec& spec, const Call& call) {
 
 Result<> Shard::begin_transaction(Level level, int64_t now_ms, bool writes) {
   if (writes && !impl_->room()) return Error{ErrorCode::kFull, std::string(kNoRoom)};
+  impl_->transaction_writes = writes;
   impl_->begin(level, now_ms);
   impl_->evaluation.read_at_once(true);
   return {};
@@ -203,7 +208,8 @@ Outcome Shard::run_in_transaction(const CommandSpec& spec, Call& call) {
 
 Result<> Shard::end_transaction() {
   impl_->evaluation.read_at_once(false);
-  if (Result<> proposed = impl_->propose(); !proposed) return Error{ErrorCode::kFull, std::string(kNoRoom)};
+  if (Result<> proposed = impl_->propose(); !proposed && impl_->transaction_writes)
+    return Error{ErrorCode::kFull, std::string(kNoRoom)};
   return {};
 }
 
@@ -259,6 +265,7 @@ Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view p
   if (!decode_record_into(shard.log, in, record)) return corrupt("malformed record");
   const uint64_t applied = shard.keyspace->applied()[shard.log];
   if (record.dot.number <= applied) return {};
+  if (!shard.keyspace->applied().covers(record.context)) return corrupt("a record before its context");
   if (record.dot.number != applied + 1) return corrupt("a gap in log R before " + std::to_string(record.dot.number));
   // LMDB may hold rows newer than its clock, if a flush was cut short (flush.h).
   shard.keyspace->apply(record, Replay::kYes);
@@ -294,8 +301,9 @@ bool Shard::turn(int64_t now_ms) {
   bool more = shard.expire(now_ms);
   more |= shard.keyspace->evict(kEvictionSlice);
   if (shard.job) return shard.continue_flush(now_ms) || more;
-  if (shard.wants_flush(now_ms)) shard.start_flush();
-  return more;
+  if (!shard.wants_flush(now_ms)) return more;
+  shard.start_flush();
+  return true;
 }
 
 bool Shard::Impl::expire(int64_t now_ms) {
@@ -315,19 +323,15 @@ bool Shard::Impl::expire(int64_t now_ms) {
 }
 
 bool Shard::Impl::wants_flush(int64_t now_ms) const {
-  if (now_ms < retry_flush_ms) return false;
-  if (!waiters.empty()) return true;
-  if (!keyspace->needs_flush()) return false;
-  return keyspace->dirty_bytes() >= keyspace->options().dirty_bytes ||
+  if (now_ms < retry_flush_ms || !keyspace->needs_flush()) return false;
+  return !waiters.empty() || keyspace->dirty_bytes() >= keyspace->options().dirty_bytes ||
          journal->bytes_in_use() >= options.journal_limit || now_ms - last_write_ms >= kIdleFlush_ms;
 }
 
 void Shard::Impl::start_flush() {
   flush_position = journal->end();
   job = keyspace->begin_flush();
-  submitted = false;
-  // The state on disk never covers a record that the journal may lose.
-  if (journal->synced() < flush_position) journal->request_sync();
+  submitted = sync_requested = false;
 }
 
 void Shard::Impl::submit_flush() {
@@ -335,19 +339,22 @@ void Shard::Impl::submit_flush() {
   services.flush_thread.submit(job, services.completions, [] {});
 }
 
+// The state on disk never covers a record that the journal may lose: first the journal is synced. Its end wakes the
+// worker, as that of the job does.
 bool Shard::Impl::continue_flush(int64_t now_ms) {
   if (!submitted) {
     if (journal->synced() >= flush_position) {
       submit_flush();
-    } else if (journal->written() >= flush_position) {
+    } else if (journal->written() < flush_position) {
+      return true;  // the next turn writes it
+    } else if (!std::exchange(sync_requested, true)) {
       journal->request_sync();
     }
-    return true;
+    return false;
   }
   if (!job->done()) return false;
-  if (keyspace->finish_flush()) return true;
-  end_flush(now_ms);
-  return false;
+  if (!keyspace->finish_flush()) end_flush(now_ms);
+  return true;
 }
 
 void Shard::Impl::end_flush(int64_t now_ms) {
@@ -370,8 +377,13 @@ void Shard::Impl::end_flush(int64_t now_ms) {
     stats.last_flush_ms = now_ms;
     journal->release(id, flush_position);
   }
+  end_waiting(result);
+}
+
+// The journal's positions are the worker's, so entries of other shards may lie below a waiter's.
+void Shard::Impl::end_waiting(const Result<>& result) {
   const auto ended = [&](const Waiter& waiter) {
-    if (result.ok() && waiter.position > flush_position) return false;
+    if (result.ok() && waiter.position > flush_position && keyspace->needs_flush()) return false;
     waiter.done(result);
     return true;
   };
@@ -392,26 +404,23 @@ Result<> Shard::Impl::flush_now() {
   return result;
 }
 
-Result<> Shard::close() {
+Result<> Shard::close(bool flush) {
   Impl& shard = *impl_;
   if (shard.journal) {
     if (Result<lmdb_store::Position> written = shard.journal->write(); !written) return written.error();
     if (Result<> synced = shard.journal->sync(); !synced) return synced;
   }
-  if (shard.job) {
-    if (!shard.submitted) shard.submit_flush();
-    while (!shard.job->done()) std::this_thread::yield();
-    while (shard.continue_flush(wall_ms())) {
-    }
-  }
+  for (; shard.job; std::this_thread::yield()) shard.continue_flush(wall_ms());
+  if (!flush) return {};
   if (Result<> flushed = shard.flush_now(); !flushed) return flushed;
   if (shard.journal) shard.journal->release(shard.id, shard.journal->end());
   return {};
 }
 
 bool Shard::overloaded() const {
+  // While a flush runs, as much again may get dirty; the same when one failed and its rows are dirty again.
   const Keyspace& keyspace = *impl_->keyspace;
-  return impl_->job && keyspace.dirty_bytes() >= keyspace.options().dirty_bytes;
+  return keyspace.dirty_bytes() / (impl_->job ? 1 : 2) >= keyspace.options().dirty_bytes;
 }
 
 void Shard::set_active_expiry(bool on) { impl_->active_expiry = on; }

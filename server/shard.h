@@ -58,7 +58,7 @@ class Shard {
   bool resident(const CommandSpec& spec, const Call& call);
   Result<> begin_transaction(Level level, int64_t now_ms, bool writes);
   Outcome run_in_transaction(const CommandSpec& spec, Call& call);
-  // An error (no room in the journal): nothing of the transaction took effect.
+  // An error (it writes, and the journal has no room): nothing of the transaction took effect.
   Result<> end_transaction();
 
   // After kFetch, or resident() == false: reads the missing rows (inline or by the pool) and then calls ready, on this
@@ -78,8 +78,8 @@ class Shard {
 
   // A durable checkpoint: flushes everything; done(result) is called on this thread.
   void checkpoint(std::function<void(Result<>)> done);
-  // Flushes, waits for it and closes the environment (shutdown, on this thread, may block).
-  Result<> close();
+  // Waits for the flush that is under way, and, if asked to, flushes the rest (shutdown, on this thread, may block).
+  Result<> close(bool flush);
 
   ShardId id() const;
   lmdb_store::Keyspace& keyspace();

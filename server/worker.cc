@@ -50,6 +50,7 @@ Worker::Worker(Node& node, unsigned index, SettingsSnapshot settings)
 }
 
 Worker::~Worker() {
+  journal_.reset();  // its threads wake this one
   connections_.clear();
   for (event* const accept_event : accept_events_) {
     close(event_get_fd(accept_event));
@@ -424,8 +425,7 @@ void Worker::close_shards() {
   const Result<lmdb_store::Position> written = journal_->write();
   if (!written) fail_stop(written.error());
   for (const auto& shard : executor_.shards()) {
-    if (!node_.flush_at_end()) break;
-    const Result<> closed = shard->close();
+    const Result<> closed = shard->close(node_.flush_at_end());
     if (!closed) log_warning("a shard could not be flushed, the journal has its data: " + closed.error().message);
   }
   const Result<> synced = journal_->sync();

@@ -271,6 +271,23 @@ def test_damage_before_the_synced_point_stops_the_start(context):
     assert server.call("GET", "last").value == b"LAST-MARKER-" + b"l" * 100
 
 
+def test_damage_can_be_cut_off_at_the_operators_word(context):
+    """The way out that the refused start names: what lies before the damage is served, and stays after a restart."""
+    server = killed_with_a_journal(context)
+    path, offset = find_in_journal(server, b"EARLY-MARKER-")
+    change_byte(path, offset + 5)
+    server.directives["journal-damage"] = "truncate"
+    server.start()
+    kept = server.call("DBSIZE").value
+    assert kept < 3000, "what lies behind the damage is served"
+    del server.directives["journal-damage"]
+    server.call("SET", "after", "v")
+    server.kill()
+    server.start()
+    assert server.call("DBSIZE").value == kept + 1
+    assert server.call("GET", "after").value == b"v"
+
+
 def test_damage_anywhere_is_never_served(context):
     """A random byte of the journal is changed: either the start stops, or a prefix of the writes is served."""
     server = killed_with_a_journal(context)

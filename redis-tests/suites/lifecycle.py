@@ -391,3 +391,17 @@ def test_loading_of_configuration_from_standard_names(context):
         directory = client.call("CONFIG", "GET", "dir").plain()[1].decode()
         assert os.path.realpath(directory) == os.path.realpath(server.directory), directory
         assert show(client.call("CONFIG", "GET", "nosuch")) == "*[]"
+
+
+def test_shutdown_without_saving_during_a_flush(context):
+    """SHUTDOWN NOSAVE waits for the flush that is under way; what was acknowledged is in the journal."""
+    context.require_capstan()
+    server = context.server()
+    with server.connect() as client:
+        for i in range(60):
+            client.call("SET", "k%d" % i, os.urandom(1 << 20))
+        client.call("BGSAVE")
+        client.send("SHUTDOWN", "NOSAVE")
+    assert server.wait_exit() == 0, server.log()[-2000:]
+    server.start()
+    assert server.call("DBSIZE").value == 60
