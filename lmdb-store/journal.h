@@ -95,7 +95,7 @@ class Journal {
 
  private:
   struct ClosedSegment {
-    Segment segment;
+    Segment segment;  // without its file: a descriptor less for each
     LastEntries last;
   };
 

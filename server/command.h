@@ -61,6 +61,9 @@ enum CommandFlag : uint32_t {
   kNoAsyncLoading = 1u << 19,
   // Blind: evaluates without looking at the key (may be written where no home replica is reachable, model "EVENTUAL").
   kBlind = 1u << 24,
+  // Passwords are among its arguments: all of them are, or those that monitor.h tells by what stands before them.
+  kAllSecret = 1u << 27,
+  kSomeSecret = 1u << 28,
   // Never waits in MULTI's queue (EXEC, DISCARD, WATCH, MULTI, QUIT, RESET).
   kNotQueued = 1u << 25,
   // Takes trailing `CONSISTENCY …` words (fixed arity, so Redis would have refused them).
@@ -148,6 +151,8 @@ size_t command_count();
 const CommandSpec& command_by_number(size_t number);
 // As Redis names it in INFO and errors: "get", "client|list".
 std::string command_full_name(const CommandSpec& spec);
+// By that name, whether or not clients can still call it so (rename_command). Precondition: there is one.
+const CommandSpec& command_by_full_name(std::string_view name);
 // By name in any case; nullptr if unknown.
 const CommandSpec* find_command(std::string_view name);
 // rename-command: from now on the command has this name instead, or none if it is empty. Before the server runs.

@@ -106,6 +106,14 @@ std::string command_full_name(const CommandSpec& spec) {
   return name.append(spec.name);
 }
 
+const CommandSpec& command_by_full_name(std::string_view name) {
+  const auto& rows = table().rows();
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return command_full_name(row) == name; });
+  CHECK(found != rows.end(), name);
+  return *found;
+}
+
 const CommandSpec* find_command(std::string_view name) { return table().find(name); }
 
 bool rename_command(std::string_view name, std::string_view new_name) { return table().rename(name, new_name); }

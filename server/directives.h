@@ -35,7 +35,7 @@ enum DirectiveFlag : uint32_t {
   kListed = 1u << 3,       // several words; one quoted word holds all of them as well
   kRepeated = 1u << 4,     // every line of a file adds to it; CONFIG SET replaces the whole
   kHidden = 1u << 5,       // unknown to CONFIG
-  kSecret = 1u << 6,       // its value is not written to the log
+  kSecret = 1u << 6,       // a password: shown to nobody who asks what others do (monitor.h)
 };
 
 // How a kOwn directive is read. words: the directive's words. old: the value so far, in text, or, where the new words

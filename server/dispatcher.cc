@@ -358,7 +358,7 @@ void Dispatcher::feed_monitors(const Session& session, const CommandSpec& spec, 
                                std::span<const std::string_view> words) {
   if ((worker_.flags() & kMonitored) == 0 || (spec.flags & (kSkipMonitor | kAdmin)) != 0) return;
   const std::string address = session.unix_socket ? "unix:" + worker_.settings().unix_socket : session.peer_address;
-  worker_.feed_monitors(monitor_line(wall_us(), database, address, redacted(words)));
+  worker_.feed_monitors(monitor_line(wall_us(), database, address, redacted(spec, words)));
 }
 
 }  // namespace capstan

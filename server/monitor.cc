@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "server/directives.h"
 #include "server/text.h"
 
 namespace capstan {
@@ -62,13 +63,18 @@ std::string monitor_line(int64_t now_us, Database database, std::string_view add
   return line.append("\r\n");
 }
 
-std::vector<std::string_view> redacted(std::span<const std::string_view> words) {
+std::vector<std::string_view> redacted(const CommandSpec& spec, std::span<const std::string_view> words) {
   constexpr std::string_view kRedacted = "(redacted)";
   std::vector<std::string_view> shown(words.begin(), words.end());
-  if (same_word(words[0], "auth")) std::fill(shown.begin() + 1, shown.end(), kRedacted);
-  if (!same_word(words[0], "hello")) return shown;
-  for (size_t i = 2; i + 2 < shown.size(); ++i) {
-    if (same_word(shown[i], "auth")) shown[i + 1] = shown[i + 2] = kRedacted;
+  if ((spec.flags & (kAllSecret | kSomeSecret)) == 0) return shown;
+  const auto name = std::find_if(words.begin(), words.end(), [&](auto word) { return same_word(word, spec.name); });
+  // A renamed command is not found: then everything behind the first word counts.
+  for (size_t i = name == words.end() ? 1 : static_cast<size_t>(name - words.begin()) + 1; i < words.size(); ++i) {
+    const Directive* const directive = find_directive(words[i - 1]);
+    const bool after_auth = same_word(words[i - 1], "auth") || (i > 1 && same_word(words[i - 2], "auth"));
+    if ((spec.flags & kAllSecret) != 0 || after_auth || (directive != nullptr && directive->has(kSecret))) {
+      shown[i] = kRedacted;
+    }
   }
   return shown;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "server/command.h"
 
 namespace capstan {
 
@@ -15,7 +16,8 @@ namespace capstan {
 std::string monitor_line(int64_t now_us, Database database, std::string_view address,
                          std::span<const std::string_view> words);
 
-// The words as they may be shown (MONITOR, SLOWLOG): passwords of AUTH and HELLO … AUTH are left out.
-std::vector<std::string_view> redacted(std::span<const std::string_view> words);
+// The words of a command, a level before it included, as they may be shown (MONITOR, SLOWLOG): without the passwords of
+// AUTH, HELLO … AUTH and CONFIG SET.
+std::vector<std::string_view> redacted(const CommandSpec& spec, std::span<const std::string_view> words);
 
 }  // namespace capstan

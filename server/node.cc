@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <random>
 
+#include "server/config.h"
+#include "server/descriptor_limit.h"
 #include "server/log.h"
 
 namespace capstan {
@@ -102,7 +104,20 @@ Result<std::unique_ptr<Node>> Node::open(SettingsSnapshot settings) {
   return node;
 }
 
+// As Redis does: fewer clients rather than no start.
+void Node::limit_clients() {
+  const uint32_t possible = clients_possible(*settings_);
+  if (possible >= settings_->max_clients) return;
+  log_warning("maxclients " + std::to_string(settings_->max_clients) +
+              " takes more descriptors than the system allows; " + std::to_string(possible) +
+              " are possible (ulimit -n)");
+  const std::string number = std::to_string(possible);
+  const std::string_view pair[] = {"maxclients", number};
+  settings_ = std::make_shared<const Settings>(change_settings(*settings_, pair).value());
+}
+
 Result<> Node::start() {
+  limit_clients();
   const Result<> made = make_directories(settings_->directory);
   if (!made) return made.error();
   Result<lmdb_store::DirectoryLock> lock = lmdb_store::lock_directory(settings_->directory);

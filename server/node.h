@@ -71,6 +71,7 @@ class Node {
  private:
   explicit Node(SettingsSnapshot settings);
   Result<> start();
+  void limit_clients();
   Result<> open_shards();
   Result<> open_journals();
   Result<> open_listeners();

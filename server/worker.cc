@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "server/log.h"
+#include "server/monitor.h"
 #include "server/node.h"
 
 namespace capstan {
@@ -391,7 +392,7 @@ void Worker::account_slow(const CommandSpec& spec, std::span<const std::string_v
   entry.id = node_.next_slow_log_id();
   entry.time_s = now_ms() / 1000;
   entry.elapsed_us = elapsed_ns / 1000;
-  entry.words = slow_log_words(words);
+  entry.words = slow_log_words(redacted(spec, words));
   // The client's name and address are its own worker's to tell.
   post(client_worker, [entry = std::move(entry), client](Worker& worker) mutable {
     Connection* const connection = worker.find_connection(client);

@@ -405,3 +405,47 @@ def test_shutdown_without_saving_during_a_flush(context):
     assert server.wait_exit() == 0, server.log()[-2000:]
     server.start()
     assert server.call("DBSIZE").value == 60
+
+
+def test_clients_leave_descriptors_for_the_data(context):
+    """With few descriptors there are fewer clients, and the journal still gets its segments."""
+    context.require_capstan()
+    server = context.server(wrap=["sh", "-c", 'ulimit -n 128; ulimit -Hn 128; exec "$0" "$@"'])
+    with server.connect() as client:
+        limit = int(client.call("CONFIG", "GET", "maxclients").value[1].value)
+        assert 1 <= limit < 128, "maxclients %d with 128 descriptors" % limit
+        others = [server.connect() for _ in range(150)]
+        for _ in range(300):
+            assert client.call("SET", "k", "x" * (1 << 20)).raw == b"+OK\r\n"
+        for other in others:
+            other.close()
+
+
+def test_passwords_are_shown_to_nobody(context):
+    context.require_capstan()
+    server = context.server({"slowlog-log-slower-than": "0", "rename-command": ["AUTH", "login"]})
+    secrets = ["pw-of-%d" % i for i in range(6)]
+    with server.connect() as client, server.connect() as monitor:
+        assert monitor.call("MONITOR").raw == b"+OK\r\n"
+        client.call("LOGIN", "default", secrets[0])
+        client.call("CONSISTENCY", "STRONG", "LOGIN", "default", secrets[1])
+        client.call("HELLO", "2", "AUTH", "default", secrets[2])
+        client.call("CONSISTENCY", "LOCAL", "HELLO", "2", "AUTH", "default", secrets[3])
+        client.call("CONFIG", "SET", "masterauth", secrets[4])
+        client.call("CONFIG", "SET", "timeout", "100", "requirepass", secrets[5])
+        client.call("ECHO", "the-end")
+        shown = b""
+        while b"the-end" not in shown:
+            shown += monitor.read().raw
+        shown += client.call("SLOWLOG", "GET", "100").raw
+        assert b"the-end" in shown and b"(redacted)" in shown
+        for secret in secrets:
+            assert secret.encode() not in shown, "%s is shown" % secret
+
+
+def test_debug_object_does_not_need_the_names_of_others(context):
+    context.require_capstan()
+    server = context.server({"enable-debug-command": "yes", "rename-command": ["OBJECT", ""]})
+    with server.connect() as client:
+        assert client.call("SET", "k", "v").raw == b"+OK\r\n"
+        assert b"encoding:embstr" in client.call("DEBUG", "OBJECT", "k").value

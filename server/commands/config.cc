@@ -14,6 +14,7 @@
 #include "resp/limits.h"
 #include "server/commands/help.h"
 #include "server/connection.h"
+#include "server/descriptor_limit.h"
 #include "server/log.h"
 #include "server/node.h"
 #include "server/owned_arguments.h"
@@ -55,6 +56,13 @@ void publish(Worker& zero, Settings settings, unsigned to, const LaterReply& lat
                       [to, later](Worker& done) { send_from(done, to, later, std::string(resp::kOk)); });
 }
 
+Error too_many_clients(uint32_t possible) {
+  return {ErrorCode::kFull,
+          "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to "
+          "handle the specified number of clients, try with " +
+              std::to_string(possible)};
+}
+
 Outcome set(Call& call) {
   if (call.args.size() % 2 != 0) return reply_syntax_error(call);
   Worker& worker = call.session->worker;
@@ -62,6 +70,10 @@ Outcome set(Call& call) {
   worker.post(0, [to = worker.index(), later, pairs = OwnedArguments(call.args.subspan(2))](Worker& zero) {
     Result<Settings> settings = change_settings(*zero.node().settings(), pairs.words());
     if (!settings) return send_from(zero, to, later, error_reply(settings.error()));
+    const uint32_t possible = clients_possible(*settings);
+    if (possible < settings->max_clients && settings->max_clients != zero.settings().max_clients) {
+      return send_from(zero, to, later, error_reply(too_many_clients(possible)));
+    }
     publish(zero, std::move(settings.value()), to, later);
   });
   return Outcome::kLater;
@@ -82,7 +94,9 @@ Result<> replace_file(const std::string& path, const std::string& text) {
 }
 
 Result<> rewrite_file(const Settings& settings) {
+  // A file that is gone is written anew; one that cannot be read must not lose its lines.
   std::ifstream file(settings.config_file);
+  if (!file && errno != ENOENT) return system_error(errno, "cannot read " + settings.config_file);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   return replace_file(settings.config_file, rewritten(text, settings.values));
 }
@@ -165,7 +179,7 @@ constexpr CommandSpec kSubcommands[] = {
      .summary = "Writes the directives as they are now to the configuration file"},
     {.name = "set",
      .arity = -4,
-     .flags = kFlags,
+     .flags = kFlags | kSomeSecret,
      .run = set,
      .categories = "dangerous",
      .group = "server",

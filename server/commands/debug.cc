@@ -47,10 +47,9 @@ Outcome set_active_expiry(Call& call) {
 
 // ---- OBJECT: put together from what other commands say of the key
 
-TransactionCommand shard_command(Database database, std::initializer_list<std::string_view> words) {
-  const CommandSpec* spec = find_command(*words.begin());
-  if (!spec->subcommands.empty()) spec = find_subcommand(*spec, words.begin()[1]);
-  return {spec, database, OwnedArguments(std::span(words.begin(), words.size()))};
+TransactionCommand shard_command(Database database, std::string_view full_name,
+                                 std::initializer_list<std::string_view> words) {
+  return {&command_by_full_name(full_name), database, OwnedArguments(std::span(words.begin(), words.size()))};
 }
 
 void describe_object(Worker& worker, Task& task, std::string_view replies) {
@@ -81,14 +80,14 @@ Outcome object(Call& call) {
   task->reply_to = session.reply_address;
   task->shard = session.worker.dispatcher().shard_map().shard_of(key);
   task->protocol = session.protocol;
-  task->spec = find_command("exec");
+  task->spec = &command_by_full_name("exec");
   task->database = session.database;
   task->transaction = std::make_unique<Transaction>();
   auto& commands = task->transaction->commands;
-  commands.push_back(shard_command(session.database, {"exists", key}));
-  commands.push_back(shard_command(session.database, {"object", "encoding", key}));
-  commands.push_back(shard_command(session.database, {"memory", "usage", key}));
-  commands.push_back(shard_command(session.database, {"object", "idletime", key}));
+  commands.push_back(shard_command(session.database, "exists", {"exists", key}));
+  commands.push_back(shard_command(session.database, "object|encoding", {"object", "encoding", key}));
+  commands.push_back(shard_command(session.database, "memory|usage", {"memory", "usage", key}));
+  commands.push_back(shard_command(session.database, "object|idletime", {"object", "idletime", key}));
   task->on_done = describe_object;
   const unsigned owner = session.worker.dispatcher().owner(task->shard);
   // Later in this turn, or at the owner: the place of the reply is not open yet.
