@@ -186,7 +186,7 @@ class Keyspace {
   void drop_expiry(const TableRow& row);
 
   // keyspace_scan.cc
-  std::vector<TableRow*> changed_rows(size_t bucket, uint64_t from);
+  std::vector<TableRow*> changed_rows(size_t bucket, uint64_t from, const DirtySet* flushed);
   void stored_expired_keys(int64_t now_ms, size_t count, std::vector<std::pair<Database, std::string>>& out);
   bool visible(std::string_view payload, int64_t now_ms, ElementKind& kind) const;
 

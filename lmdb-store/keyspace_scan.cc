@@ -47,11 +47,11 @@ bool Keyspace::visible(std::string_view payload, int64_t now_ms, ElementKind& ki
 }
 
 // Rows newer than LMDB of one bucket from a sort key on, in key order, absent ones included.
-std::vector<TableRow*> Keyspace::changed_rows(size_t bucket, uint64_t from) {
+std::vector<TableRow*> Keyspace::changed_rows(size_t bucket, uint64_t from, const DirtySet* flushed) {
   const auto before = [](const TableRow* row, uint64_t sort_key) { return row->sort_key < sort_key; };
   const DirtySet::Bucket& dirty = dirty_.sorted_key_rows(bucket);
   std::vector<TableRow*> rows(std::lower_bound(dirty.begin(), dirty.end(), from, before), dirty.end());
-  const DirtySet::Bucket* flushing = flushing_ && !flushing_->done() ? flushing_->rows.key_rows(bucket) : nullptr;
+  const DirtySet::Bucket* flushing = flushed ? flushed->key_rows(bucket) : nullptr;
   if (!flushing || flushing->empty()) return rows;
   for (TableRow* row : *flushing) {
     if (!row->has(TableRow::kReplaced) && row->sort_key >= from) rows.push_back(row);
@@ -65,6 +65,9 @@ void Keyspace::scan(Database database, uint64_t position, size_t count, int64_t 
   // Rows of a flush that failed are dirty again; one that succeeded is in LMDB.
   while (flushing_ && flushing_->done() && !flushing_->result() && finish_flush()) {
   }
+  // Asked before the view is opened: a flush that ends meanwhile may not be in the view, and its rows then count. Where
+  // both have a row, it is one.
+  const DirtySet* const flushed = flushing_ && !flushing_->done() ? &flushing_->rows : nullptr;
   Result<std::unique_ptr<ReadView>> view = store_.read();
   CHECK(view.ok(), view.error().message);
   const uint64_t from = first_at(database, position);
@@ -73,7 +76,7 @@ void Keyspace::scan(Database database, uint64_t position, size_t count, int64_t 
   uint64_t last = kEnd;
   ElementKind kind;
   for (size_t bucket = DirtySet::bucket_of(from); bucket / DirtySet::kBucketsPerDatabase == database; ++bucket) {
-    const std::vector<TableRow*> rows = changed_rows(bucket, from);
+    const std::vector<TableRow*> rows = changed_rows(bucket, from, flushed);
     for (size_t i = 0;;) {
       const bool in_bucket = stored.sort_key() != kEnd && DirtySet::bucket_of(stored.sort_key()) == bucket;
       const uint64_t at = std::min(i < rows.size() ? rows[i]->sort_key : kEnd, in_bucket ? stored.sort_key() : kEnd);

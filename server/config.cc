@@ -245,6 +245,8 @@ std::string rewritten(std::string_view text, const DirectiveValues& values) {
   for (const Directive& directive : all_directives()) {
     const size_t number = directive_number(directive);
     if (done[number] || values[number] == defaults[number]) continue;
+    // An included file or the command line says it; a second time it would be an error.
+    if (directive.has(kHidden)) continue;
     if (!headed) result.append(kHeading);
     headed = true;
     write(directive);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -82,6 +83,22 @@ int try_to_bind(const addrinfo& address) {
   return problem;
 }
 
+// A key's shard follows from their number, so another number would look for keys where they are not.
+Result<> check_shards(const std::string& directory, ShardId shards) {
+  std::error_code ignored;
+  ShardId found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    ShardId id = 0;
+    const std::string name = entry.path().filename();
+    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), id);
+    if (parsed.ec == std::errc() && parsed.ptr == name.data() + name.size()) found = std::max(found, id + 1);
+  }
+  const bool complete = std::filesystem::exists(directory + "/0", ignored);
+  if (found <= shards && (found == shards || !complete)) return {};
+  return Error{ErrorCode::kInvalid, "the data in " + directory + " are of " + std::to_string(found) +
+                                        " shards: start with `shards " + std::to_string(found) + '`'};
+}
+
 }  // namespace
 
 Node::Node(SettingsSnapshot settings)
@@ -141,7 +158,9 @@ Result<> Node::open_shards() {
   const std::string directory = settings_->directory + "/shards";
   const Result<> made = make_directories(directory);
   if (!made) return made.error();
-  for (ShardId id = 0; id < settings_->shards; ++id) {
+  if (Result<> same = check_shards(directory, settings_->shards); !same) return same;
+  // The last one first: where shard 0 is, all have been made.
+  for (ShardId id = settings_->shards; id-- > 0;) {
     Worker& owner = *workers_[id % workers()];
     const Shard::Services services{*read_pool_, *flush_thread_, owner.completions()};
     Shard::Options options;

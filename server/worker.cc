@@ -318,6 +318,8 @@ void Worker::adopt_settings(SettingsSnapshot settings) {
 }
 
 void Worker::pause(int64_t until_ms, bool all) {
+  // The longer of two stays, as in redis-server 7.0.15.
+  if (until_ms != 0) until_ms = std::max(until_ms, paused_until_ms_);
   paused_until_ms_ = until_ms;
   set_flag(kPausedAll, until_ms != 0 && all);
   set_flag(kPausedWrites, until_ms != 0 && !all);

@@ -449,3 +449,54 @@ def test_debug_object_does_not_need_the_names_of_others(context):
     with server.connect() as client:
         assert client.call("SET", "k", "v").raw == b"+OK\r\n"
         assert b"encoding:embstr" in client.call("DEBUG", "OBJECT", "k").value
+
+
+def microseconds(client):
+    seconds, rest = client.call("TIME").plain()
+    return int(seconds) * 1_000_000 + int(rest)
+
+
+def test_the_longer_pause_stays(context):
+    """As redis-server 7.0.15 has it."""
+    server = context.server()
+    with server.connect() as client, server.connect() as writer:
+        client.call("CLIENT", "PAUSE", "60000", "WRITE")
+        client.call("CLIENT", "PAUSE", "1", "WRITE")
+        writer.send("SET", "k", "v")
+        began = microseconds(client)
+        wait_for(lambda: microseconds(client) > began + 300_000, "the shorter pause is over on the server's clock")
+        assert client.call("GET", "k").is_null, "a write ran in the longer pause"
+        assert client.call("CLIENT", "UNPAUSE").raw == b"+OK\r\n"
+        assert writer.read().raw == b"+OK\r\n"
+
+
+def test_another_number_of_shards_is_refused(context):
+    context.require_capstan()
+    server = context.server({"shards": "2"})
+    assert server.call("SET", "k", "v").raw == b"+OK\r\n"
+    server.terminate()
+    for number in ("1", "3"):
+        server.directives["shards"] = number
+        server.spawn()
+        assert server.wait_exit() != 0, "started with %s shards" % number
+        assert "2 shards" in server.log()
+    server.directives["shards"] = "2"
+    server.start()
+    assert server.call("GET", "k").value == b"v"
+
+
+def test_config_rewrite_says_included_names_once(context):
+    context.require_capstan()
+    server = context.server(start=False)
+    included = os.path.join(server.root, "names.conf")
+    server.config_file = os.path.join(server.root, "main.conf")
+    with open(included, "w", encoding="ascii") as file:
+        file.write('rename-command FLUSHALL ""\n')
+    with open(server.config_file, "w", encoding="ascii") as file:
+        file.write("include %s\n" % included)
+    server.start()
+    assert server.call("CONFIG", "SET", "timeout", "77").raw == b"+OK\r\n"
+    assert server.call("CONFIG", "REWRITE").raw == b"+OK\r\n"
+    server.restart()
+    assert server.call("CONFIG", "GET", "timeout").value[1].value == b"77"
+    assert server.call("FLUSHALL").is_error
