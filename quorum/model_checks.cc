@@ -33,9 +33,9 @@ void ModelWorld::check(bool holds, const std::string& what) const {
 
 // A replica's state is exactly what its applied clock covers, so equal clocks mean equal states.
 void ModelWorld::check_state(const Replica& replica) {
-  if (replica.rebuild) return;
+  if (replica.rebuild && !mutant(Mutant::kServeWhileRebuilding)) return;
   const Clock& clock = replica.state.applied();
-  for (const Dot& entry : clock) check(entry.number <= replica.held(entry.log), "applied beyond held");
+  check(replica.journal.held().covers(clock), "applied beyond held");
   uint64_t sum = 0;
   for (const State::Key& name : model_keys()) {
     const KeyState* const key = replica.state.find(name.first, name.second);
@@ -74,7 +74,7 @@ void ModelWorld::check_digest(const State& state, const State::Key& name) {
 
 // A record of R: replies and net effect are those on the settled state in R's order.
 void ModelWorld::check_agreed(const Archived& archived, const std::vector<Command>& commands,
-                              const std::set<State::Key>& expired, const std::vector<std::string>& replies) {
+                              const std::set<State::Key>& expired, const Evaluation& evaluation) {
   const Record& record = archived.record;
   for (bool moved = true; moved;) {
     moved = false;
@@ -88,18 +88,42 @@ void ModelWorld::check_agreed(const Archived& archived, const std::vector<Comman
     }
   }
   check(canon_.applied().covers(record.context), "a context is not causally closed");
-  const RecordHead head{record.dot, record.hlc, record.context};
-  const Evaluation want = evaluate(canon_, head, commands, true, expired);
-  check(want.replies == replies, "STRONG replies are not those on the settled state");
-  check(want.record == archived.bytes, "a STRONG net effect is not that on the settled state");
+  check_strong_read({record.dot, record.hlc, record.context}, commands, expired, evaluation);
   canon_.apply(record);
+}
+
+// Also where the commands have no effect. "Linearizable among themselves": in R's order, here that in which they come.
+void ModelWorld::check_strong_read(const RecordHead& head, const std::vector<Command>& commands,
+                                   const std::set<State::Key>& expired, const Evaluation& evaluation) {
+  const Evaluation want = evaluate(canon_, head, commands, true, expired);
+  check(want.replies == evaluation.replies, "STRONG replies are not those on the settled state");
+  check(want.record == evaluation.record, "a STRONG net effect is not that on the settled state");
+  statistics_.strong_reads += !evaluation.has_effect;
+  for (const Command& command : commands) statistics_.remembered += command.op == Op::kRemembered;
+  if (!plain_) return;
+  const std::vector<std::string> redis = redis_.run(commands, head.hlc);
+  for (size_t i = 0; i < commands.size(); ++i) {
+    check(redis[i] == evaluation.replies[i], "Redis would answer " + redis[i] + ", not " + evaluation.replies[i]);
+  }
+  ++statistics_.plain;
 }
 
 void ModelWorld::check_answer(const Read& read) {
   const SpecKey have = as_spec(&read.answer);
   const SpecKey want = spec(archive_, read.clock, read.key);
   check(have == want, "the answer of R replicas for " + read.key.second + ": " + show(have) + ", want " + show(want));
+  for (const Dot& dot : read.acknowledged) {
+    check(read.clock.covers(dot) || promises_.at(dot).voided, "an R-read misses what was acknowledged");
+  }
   ++statistics_.reads;
+}
+
+// "What was acknowledged at W survives any W − 1 losses", not more.
+void ModelWorld::void_promises() {
+  const auto lost = static_cast<size_t>(
+      std::count_if(replicas_.begin(), replicas_.end(), [](const Replica& replica) { return !replica.admitted; }));
+  if (lost == 0) return;
+  for (auto& [dot, promise] : promises_) promise.voided |= promise.wanted <= lost;
 }
 
 // Every increment counts. (The counter's key is never set, removed or cleared.)
@@ -126,35 +150,60 @@ void ModelWorld::check_increments(const Clock& clock) {
   }
 }
 
+std::string ModelWorld::show_replicas() const {
+  std::string out;
+  const auto add = [&](const char* what, const Clock& clock) {
+    out += what;
+    for (const Dot& entry : clock) {
+      out += ' ' + std::to_string(entry.log.value & 0xffff) + '.' + std::to_string(entry.number);
+    }
+  };
+  for (const Replica& replica : replicas_) {
+    out += "\n";
+    out += leads(replica) ? "leader" : "replica";
+    out += replica.rebuild ? " rebuilds" : replica.admitted ? "" : " unadmitted";
+    add(" base", replica.journal.bases());
+    add(" applied", replica.state.applied());
+    add(" held", replica.journal.held());
+  }
+  return out;
+}
+
+bool ModelWorld::converged() const {
+  const Replica& first = replicas_[0];
+  return std::all_of(replicas_.begin(), replicas_.end(), [&](const Replica& replica) {
+    return !replica.rebuild && replica.admitted && replica.journal.held() == first.journal.held() &&
+           replica.state.applied() == first.state.applied();
+  });
+}
+
 // After healing everything spreads: equal clocks, equal states, equal digests. What waits for ever (until R retires a
-// writer, which needs Raft) waits for a record that a power loss took from everybody.
+// writer, which needs Raft) is a writer's record whose cause a failure took from everybody.
 void ModelWorld::settle_down() {
-  const auto held = [](const Replica& replica) {
-    Clock clock;
-    for (const auto& [log, records] : replica.journal) clock.set(log, records.size());
-    return clock;
-  };
-  const auto converged = [&] {
-    return std::all_of(replicas_.begin(), replicas_.end(), [&](const Replica& replica) {
-      return !replica.rebuild && held(replica) == held(replicas_[0]) &&
-             replica.state.applied() == replicas_[0].state.applied();
-    });
-  };
-  for (int round = 0; round < 60 && !converged(); ++round) {
+  apart_.clear();
+  for (int round = 0; round < 100 && !converged(); ++round) {
     ++now_ms_;
     for (Replica& to : replicas_) {
       step_rebuild(to);
+      give_hints(to);
+      to.asked.clear();  // what it was told of may be lost since; retiring its writer would settle that
+      readmit(to);
       for (Replica& from : replicas_) sync(from, to, 1);
     }
   }
-  check(converged(), "not converged");
-  const Clock all = held(replicas_[0]);
+  check(converged(), "not converged" + show_replicas());
+  const Clock all = replicas_[0].journal.held();
   const Clock& applied = replicas_[0].state.applied();
+  check(applied[agreed_] == canon_.applied()[agreed_], "a record of R is lost");
   const bool cause_lost = std::any_of(all.begin(), all.end(), [&](const Dot& entry) {
     if (applied.covers(entry)) return false;
     return !all.covers(archive_.at({entry.log, applied[entry.log] + 1})->record.context);
   });
   check(applied == all || cause_lost, "records wait though their causes are there");
+  for (const auto& [dot, promise] : promises_) {
+    const bool promised = promise.kept && promise.wanted >= quorum() && !promise.voided;
+    check(!promised || applied.covers(dot), "an acknowledged EVENTUAL write is lost");
+  }
   for (const Replica& replica : replicas_) {
     check_state(replica);
     check(replica.state.keys() == replicas_[0].state.keys(), "equal clocks, different states");

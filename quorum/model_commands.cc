@@ -19,6 +19,17 @@ std::string fixed64(uint64_t value) {
   return out;
 }
 
+std::string ttl_value(int64_t at_ms) {
+  std::string out;
+  append_time(at_ms, out);
+  return out;
+}
+
+bool overflows(const Number& value, const Number& addend) {
+  int64_t sum;
+  return !value.is_real() && !addend.is_real() && __builtin_add_overflow(value.as_integer(), addend.as_integer(), &sum);
+}
+
 std::string position(uint64_t value) {
   std::string out;
   Encoder(out).u64_be(value);
@@ -61,6 +72,8 @@ class Evaluator {
         return flush();
       case Op::kResolve:
         return resolve(command);
+      case Op::kRemembered:
+        return remembered(command);
       default:
         return run_collection(command);
     }
@@ -186,7 +199,9 @@ class Evaluator {
     }
     std::string scratch;
     sum = *value_of(there, scratch, kind);
-    if (!number_in(kind, sum)) return "not a number";
+    const auto before = number_in(kind, sum);
+    if (!before || (before->is_real() && !addend.is_real())) return "not a number";
+    if (overflows(*before, addend)) return "overflow";
     add_in_place(kind, sum, addend);
     ElementEffect amend;
     amend.action = Action::kAdd;
@@ -194,12 +209,27 @@ class Evaluator {
     amend.id = id;
     amend.anchor = there[winner(there)].dot;
     amend.addend = addend;
-    if (effects_.may_amend(name_.first, name_.second, amend)) {
+    const LogId log = head_.dot.log;
+    if (effects_.may_amend(name_.first, name_.second, amend) && adds_exactly(there, log, addend, kind)) {
       emit(amend);
+      look(State::Key(name_));
+      CHECK(addend.is_real() || read(kind, id) == sum, "an increment reads otherwise than it says");
     } else {
       put(kind, id, sum);
     }
     return sum;
+  }
+  // "Remembered results are elements of a reserved database, written by the same record."
+  std::string remembered(const Command& command) {
+    const std::string serial = std::to_string(command.serial) + ':';
+    look(session_key());
+    const std::string result = read(ElementKind::kField, command.id);
+    if (result.starts_with(serial)) return result.substr(serial.size());
+    look(command.key);
+    const std::string reply = add(ElementKind::kString, {}, Number::integer(command.number));
+    look(session_key());
+    put(ElementKind::kField, command.id, serial + reply);
+    return reply;
   }
   // "A splice at STRONG when there is one version, plain and without contributions, else a put."
   std::string append(std::string_view bytes) {
@@ -273,10 +303,8 @@ class Evaluator {
 
 }  // namespace
 
-std::string ttl_value(int64_t at_ms) { return fixed64(static_cast<uint64_t>(at_ms)); }
-
 const std::vector<State::Key>& model_keys() {
-  static const std::vector<State::Key> keys{{0, "a"}, {0, "b"}, {1, "x"}, counter_key()};
+  static const std::vector<State::Key> keys{{0, "a"}, {0, "b"}, {1, "x"}, counter_key(), session_key()};
   return keys;
 }
 
@@ -285,7 +313,12 @@ const State::Key& counter_key() {
   return key;
 }
 
-std::vector<Command> random_commands(Random& random, bool with_ttl, int64_t now_ms) {
+const State::Key& session_key() {
+  static const State::Key key{kSessionDatabase, "c"};
+  return key;
+}
+
+std::vector<Command> random_commands(Random& random, bool strong, bool with_ttl, int64_t now_ms) {
   static constexpr Op kOften[] = {Op::kSet, Op::kDelete, Op::kIncrement, Op::kIncrement, Op::kAppend, Op::kGet};
   static constexpr Op kTtl[] = {Op::kSetWithTtl, Op::kExpire, Op::kExpire, Op::kPersist};
   std::vector<Command> commands;
@@ -294,8 +327,14 @@ std::vector<Command> random_commands(Random& random, bool with_ttl, int64_t now_
     command.key = model_keys()[random.below(3)];
     command.id = random.chance(0.5) ? "f" : "g";
     command.value = std::to_string(random.between(1, 9) * 10);
-    command.number = random.between(1, 3);
-    if (random.chance(0.12)) {
+    command.number = random.between(-2, 3);
+    if (random.chance(0.02)) command.value = "9223372036854775806";
+    if (strong && random.chance(0.2)) {
+      command.op = Op::kGet;
+    } else if (strong && random.chance(0.05)) {
+      command.op = Op::kRemembered;
+      command.serial = random.between(1, 9);
+    } else if (random.chance(0.12)) {
       command.key = counter_key();
       command.op = random.chance(0.5) ? Op::kIncrement : Op::kHashIncrement;
     } else if (random.chance(0.04)) {
@@ -318,6 +357,7 @@ std::vector<State::Key> keys_of(const std::vector<Command>& commands) {
   for (const Command& command : commands) {
     if (command.op == Op::kFlush) return model_keys();
     keys.push_back(command.key);
+    if (command.op == Op::kRemembered) keys.push_back(session_key());
   }
   return keys;
 }
@@ -336,7 +376,7 @@ Evaluation evaluate(const State& state, const RecordHead& head, const std::vecto
     });
   }
   out.saw = evaluator.repeat_ttls();
-  if (effects.empty()) return out;
+  out.has_effect = !effects.empty();
   Encoder encoder(out.record);
   encode_record(effects.record(), encoder);
   return out;

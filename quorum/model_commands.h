@@ -35,6 +35,7 @@ enum class Op {
   kPersist,
   kFlush,
   kResolve,
+  kRemembered,  // STRONG ID: an increment whose reply is remembered with client (id) and serial number
 };
 
 struct Command {
@@ -43,20 +44,24 @@ struct Command {
   std::string id;      // field or member
   std::string value;   // what is set, appended, pushed
   int64_t number = 0;  // what is added, or the TTL's time in ms
+  int64_t serial = 0;
   std::vector<Dot> over;
 };
 
-// The keys that the world writes: two in one database, one that its FLUSHDBs clear alone, one that is only incremented.
+// The keys that the world writes: two in one database, one that its FLUSHDBs clear alone, one that is only incremented,
+// and remembered results.
 const std::vector<State::Key>& model_keys();
 const State::Key& counter_key();
+const State::Key& session_key();
 
-// One command, or a MULTI of some, with TTLs near now_ms if wanted.
-std::vector<Command> random_commands(Random& random, bool with_ttl, int64_t now_ms);
+// One command, or a MULTI of some, for log R or not, with TTLs near now_ms if wanted.
+std::vector<Command> random_commands(Random& random, bool strong, bool with_ttl, int64_t now_ms);
 std::vector<State::Key> keys_of(const std::vector<Command>& commands);
 
 struct Evaluation {
   std::vector<std::string> replies;
-  std::string record;        // encoded; empty if the commands have no effect
+  std::string record;  // encoded
+  bool has_effect = false;
   std::set<State::Key> saw;  // keys that had a TTL when the record put into them
 };
 
@@ -64,8 +69,5 @@ struct Evaluation {
 // says are past. Splices are for logs R (strong) only.
 Evaluation evaluate(const State& state, const RecordHead& head, const std::vector<Command>& commands, bool strong,
                     const std::set<State::Key>& expired);
-
-// A ttl element's value.
-std::string ttl_value(int64_t at_ms);
 
 }  // namespace capstan

@@ -1,3 +1,4 @@
+// What happens in the world (model_world.h): its actions, and what is written.
 #include "quorum/model_world.h"
 
 #include <algorithm>
@@ -8,13 +9,16 @@ namespace capstan {
 
 ModelWorld::ModelWorld(uint64_t seed) : random_(seed), agreed_{LogId::kAgreedBit | 1} {
   static constexpr int64_t kOffsets[] = {0, 0, 3, -5, 40};
+  static constexpr uint64_t kFaults[] = {0, 3, 6, 12};
   replicas_.resize(random_.chance(0.7) ? 3 : 5);
   for (Replica& replica : replicas_) {
     replica.writer = new_writer();
     replica.clock_offset_ms = kOffsets[random_.below(std::size(kOffsets))];
   }
-  with_ttl_ = random_.chance(0.5);
-  with_faults_ = random_.chance(0.8);
+  plain_ = random_.chance(0.1);
+  with_ttl_ = !plain_ && random_.chance(0.5);
+  sloppy_ = random_.chance(0.5);
+  faults_ = kFaults[random_.below(std::size(kFaults))];
 }
 
 LogId ModelWorld::new_writer() {
@@ -23,7 +27,10 @@ LogId ModelWorld::new_writer() {
 }
 
 void ModelWorld::run(int steps) {
-  for (int i = 0; i < steps; ++i) act();
+  for (int i = 0; i < steps; ++i) {
+    act();
+    void_promises();
+  }
   for (const Replica& replica : replicas_) check_state(replica);
   settle_down();
 }
@@ -32,39 +39,41 @@ void ModelWorld::act() {
   ++now_ms_;
   for (uint64_t left = random_.below(3); left > 0; --left) deliver();
   Replica& replica = any();
+  if (random_.below(100) < faults_) return fault(replica);
   const uint64_t dice = random_.below(100);
   if (dice < 25) {
     write(replica);
   } else if (dice < 45) {
-    write_agreed();
-  } else if (dice < 50) {
+    command_agreed();
+  } else if (dice < 48) {
     elect();
-  } else if (dice < 65) {
-    Replica& other = any();
-    sync(other, replica, 0.8);
-  } else if (dice < 70) {
-    flush(replica);
-  } else if (dice < 73) {
-    if (with_faults_) power_loss(replica);
-  } else if (dice < 76) {
-    if (with_faults_) start_rebuild(replica);
-  } else if (dice < 86) {
+  } else if (dice < 61) {
+    sync(any(), replica, 0.8);
+  } else if (dice < 66) {
+    random_.chance(0.6) ? flush(replica) : sync_disk(replica);
+  } else if (dice < 71) {
+    cut_journal(replica);
+  } else if (dice < 80) {
     for (Replica& each : replicas_) step_rebuild(each);
-  } else if (dice < 94) {
+  } else if (dice < 84) {
+    readmit(replica);
+  } else if (dice < 87) {
+    give_hints(replica);
+  } else if (dice < 95) {
     read();
   } else {
     check_state(replica);
   }
 }
 
-// --- writing
+// --- EVENTUAL
 
-std::vector<Command> ModelWorld::commands(const Replica& replica) {
+std::vector<Command> ModelWorld::commands(const Replica& replica, bool strong) {
   const State::Key& key = model_keys()[random_.below(3)];
   const KeyState* const content = replica.state.find(key.first, key.second);
   const ElementState* const element = content == nullptr ? nullptr : content->find(ElementKind::kString);
   if (element == nullptr || element->versions.size() < 2 || random_.chance(0.5)) {
-    return random_commands(random_, with_ttl_, now_ms_);
+    return random_commands(random_, strong, with_ttl_, now_ms_);
   }
   ++statistics_.resolved;
   Command resolve;
@@ -77,67 +86,127 @@ std::vector<Command> ModelWorld::commands(const Replica& replica) {
   return {resolve};
 }
 
-// "EVENTUAL: evaluated on its applied state; the effects become a record of that node's own writer log, with the
-// replica's applied clock as context."
+// "Evaluated by any reachable home replica on its applied state; the effects become a record of that node's own writer
+// log, with the replica's applied clock as context."
 void ModelWorld::write(Replica& replica) {
-  if (replica.rebuild || replica.state.applied()[replica.writer] != replica.held(replica.writer)) return;
-  const std::vector<Command> batch = commands(replica);
+  if (plain_ || (replica.rebuild && !mutant(Mutant::kServeWhileRebuilding))) return;
+  const uint64_t last = replica.journal.held(replica.writer);
+  if (replica.state.applied()[replica.writer] != last) return;
+  const std::vector<Command> batch = commands(replica, false);
   const Clock context = replica.state.applied();
-  const RecordHead head{
-      {replica.writer, replica.held(replica.writer) + 1}, replica.clock.next(wall_ms(replica)), context};
+  const RecordHead head{{replica.writer, last + 1}, replica.clock.next(wall_ms(replica)), context};
   const auto hidden = expired(replica, keys_of(batch), head.hlc);
   const Evaluation evaluation = evaluate(replica.state, head, batch, false, hidden);
-  if (evaluation.record.empty()) return;
+  if (!evaluation.has_effect) return;
   const Archived* const record = archive(evaluation, replica.writer);
-  store(replica, record);
+  check(store(replica, record), "a replica does not take its own record");
+  const size_t wanted[] = {1, quorum(), quorum(), replicas_.size()};
+  promises_[head.dot] = {index(replica), replica.boot, wanted[random_.below(std::size(wanted))]};
   pump(replica);
+  acknowledge(head.dot, index(replica));
   send(record, replica);
+  if (random_.chance(0.3)) leave_hint(replica, record);
 }
 
-// The sequencer: without Raft, a record of R is committed once it is made.
-void ModelWorld::write_agreed() {
-  Replica& leader = replicas_[leader_];
+// "Hints count towards W only with sloppy yes, …, only when their holder also has everything in their context that is
+// not settled."
+void ModelWorld::leave_hint(Replica& replica, const Archived* record) {
+  const Clock below = settled(replica);
+  for (const Dot& entry : record->record.context) {
+    if (entry.log.agreed() || mutant(Mutant::kHintWithoutContext)) continue;
+    for (uint64_t number = below[entry.log] + 1; number <= entry.number; ++number) {
+      const Archived* const cause = replica.journal.at({entry.log, number});
+      if (cause != nullptr) hints_[cause->record.dot] = cause;
+    }
+  }
+  hints_[record->record.dot] = record;
+  ++statistics_.hints;
+  if (sloppy_) acknowledge(record->record.dot, kHintHolder);
+}
+
+// --- STRONG
+
+// "A STRONG command that reads or writes such a key carries a record whose context covers them"; a command without
+// effect that needs none is answered from the leader's state.
+void ModelWorld::command_agreed() {
+  if (!leader_) return elect();
+  Replica& leader = replicas_[*leader_];
   const uint64_t number = canon_.applied()[agreed_] + 1;
   if (leader.rebuild || leader.state.applied()[agreed_] != number - 1) return;
-  const std::vector<Command> batch = commands(leader);
+  const std::vector<Command> batch = commands(leader, true);
   const auto keys = keys_of(batch);
-  Clock context = cut(leader, keys);
-  context.set(agreed_, number - 1);
+  const Clock before = settled(leader);
+  const bool must = touched(before, leader.state.applied(), keys);
+  // "The cut is the leader's present applied clock where the command's keys need it, and otherwise the newest of its
+  // own recent applied clocks that it knows a majority to hold" (here: any recent one).
+  const auto& recent = leader.history;
+  const Clock cut = must ? leader.state.applied() : recent.empty() ? Clock() : recent[random_.below(recent.size())];
+  const Clock context = context_of(before, cut);
   const RecordHead head{{agreed_, number}, leader.clock.next(wall_ms(leader)), context};
   const auto hidden = expired(leader, keys, head.hlc);
   const Evaluation evaluation = evaluate(leader.state, head, batch, true, hidden);
   leader.history.push_back(leader.state.applied());
   if (leader.history.size() > 8) leader.history.erase(leader.history.begin());
-  if (evaluation.record.empty()) return;
+  if (!evaluation.has_effect && (!must || mutant(Mutant::kReadUnsettled))) {
+    check_strong_read(head, batch, hidden, evaluation);
+    return;
+  }
+  const Archived* const record = propose(leader, evaluation, head);
+  if (record == nullptr) return;
+  statistics_.settled_reads += !evaluation.has_effect;
+  check_agreed(*record, batch, hidden, evaluation);
+}
+
+// A leader that has applied all of R; its "first record settles all that it has applied".
+void ModelWorld::elect() {
+  Replica& candidate = any();
+  if (candidate.rebuild || candidate.state.applied()[agreed_] != canon_.applied()[agreed_]) return;
+  candidate.history.clear();
+  const bool wrong = mutant(Mutant::kNewLeaderSettlesHeld);
+  const Clock context = context_of(settled(candidate), wrong ? candidate.journal.held() : candidate.state.applied());
+  const RecordHead head{{agreed_, canon_.applied()[agreed_] + 1}, candidate.clock.next(wall_ms(candidate)), context};
+  const Evaluation nothing = empty_record(head);
+  const Archived* const record = propose(candidate, nothing, head);
+  if (record == nullptr) return;
+  leader_ = index(candidate);
+  check_agreed(*record, {}, {}, nothing);
+}
+
+// "A record's context always covers all earlier records of its own log, never falls below the previous one's."
+Clock ModelWorld::context_of(const Clock& before, const Clock& cut) const {
+  Clock context = before;
+  context.merge(cut);
+  context.set(agreed_, canon_.applied()[agreed_]);
+  return context;
+}
+
+// The context of the last record of R that it knows.
+Clock ModelWorld::settled(const Replica& replica) const {
+  const auto last = archive_.find({agreed_, replica.state.applied()[agreed_]});
+  return last == archive_.end() ? Clock() : last->second->record.context;
+}
+
+Evaluation ModelWorld::empty_record(const RecordHead& head) const { return evaluate(canon_, head, {}, true, {}); }
+
+// The record, committed: a majority has it and all of its context, synced. Nullptr if there is none.
+const Archived* ModelWorld::propose(Replica& leader, const Evaluation& evaluation, const RecordHead& head) {
+  std::vector<Replica*> majority;
+  const size_t first = random_.below(replicas_.size());
+  for (size_t i = 0; i < replicas_.size() && majority.size() + 1 < quorum(); ++i) {
+    Replica& other = replicas_[(first + i) % replicas_.size()];
+    if (&other != &leader && follow(other, leader, head)) majority.push_back(&other);
+  }
+  if (majority.size() + 1 < quorum()) return nullptr;
   const Archived* const record = archive(evaluation, agreed_);
-  check_agreed(*record, batch, hidden, evaluation.replies);
-  store(leader, record);
-  for (const auto& [log, records] : leader.journal) leader.synced[log] = records.size();
-  pump(leader);
+  majority.push_back(&leader);
+  for (Replica* const replica : majority) {
+    check(store(*replica, record), "a record of R is not taken");
+    sync_disk(*replica);
+    pump(*replica);
+  }
   send(record, leader);
   ++statistics_.agreed;
-}
-
-void ModelWorld::elect() {
-  const size_t candidate = random_.below(replicas_.size());
-  const Replica& replica = replicas_[candidate];
-  if (replica.rebuild || replica.state.applied()[agreed_] != canon_.applied()[agreed_]) return;
-  leader_ = candidate;
-  replicas_[leader_].history.clear();
-}
-
-// "The cut is the leader's present applied clock where the command's keys need it, and otherwise the newest of its own
-// recent applied clocks that it knows a majority to hold" (here: any recent one).
-Clock ModelWorld::cut(const Replica& leader, const std::vector<State::Key>& keys) {
-  Clock before;
-  const auto last = archive_.find({agreed_, canon_.applied()[agreed_]});
-  if (last != archive_.end()) before = last->second->record.context;
-  if (touched(before, leader.state.applied(), keys)) {
-    before.merge(leader.state.applied());
-  } else if (!leader.history.empty()) {
-    before.merge(leader.history[random_.below(leader.history.size())]);
-  }
-  return before;
+  return record;
 }
 
 bool ModelWorld::touched(const Clock& after, const Clock& upto, const std::vector<State::Key>& keys) const {
@@ -187,153 +256,6 @@ const Archived* ModelWorld::archive(const Evaluation& evaluation, LogId log) {
     ++statistics_.records;
   }
   return place.get();
-}
-
-// --- spreading
-
-void ModelWorld::send(const Archived* record, const Replica& from) {
-  for (size_t to = 0; to < replicas_.size(); ++to) {
-    if (&replicas_[to] != &from) messages_.push_back({to, record});
-  }
-  if (messages_.size() > 60) messages_.erase(messages_.begin(), messages_.end() - 60);  // the oldest are lost
-}
-
-void ModelWorld::deliver() {
-  if (messages_.empty()) return;
-  const size_t index = random_.below(messages_.size());
-  const Message message = messages_[index];
-  if (random_.chance(0.9)) messages_.erase(messages_.begin() + static_cast<ptrdiff_t>(index));  // else it comes twice
-  if (random_.chance(0.1)) return;                                                              // lost
-  store(replicas_[message.to], message.record);
-  pump(replicas_[message.to]);
-}
-
-// Takes a record into the journal if it is the next of its log.
-void ModelWorld::store(Replica& replica, const Archived* record) {
-  if (record->record.dot.number != replica.held(record->record.dot.log) + 1) return;
-  replica.journal[record->record.dot.log].push_back(record);
-  replica.clock.observe(record->record.hlc, wall_ms(replica), 60);
-}
-
-// Rule 1: applies what may be applied, in any order that the contexts allow; up to limit, if there is one.
-void ModelWorld::pump(Replica& replica, Replay replay, const Clock* limit) {
-  if (replica.rebuild && limit == nullptr) return;
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (const auto& [log, records] : replica.journal) {
-      const uint64_t next = replica.state.applied()[log] + 1;
-      if (next > records.size() || (limit != nullptr && !limit->covers(Dot{log, next}))) continue;
-      if (!replica.state.admits(records[next - 1]->record)) continue;
-      replica.state.apply(records[next - 1]->record, replay);
-      moved = true;
-    }
-  }
-}
-
-void ModelWorld::sync(Replica& from, Replica& to, double share) {
-  if (&from == &to) return;
-  for (const auto& [log, records] : from.journal) {
-    while (to.held(log) < records.size() && random_.chance(share)) store(to, records[to.held(log)]);
-  }
-  pump(to);
-}
-
-// --- failures
-
-void ModelWorld::flush(Replica& replica) {
-  if (replica.rebuild) return;
-  for (const auto& [log, records] : replica.journal) replica.synced[log] = records.size();
-  replica.flushed = replica.state;
-}
-
-// What was not synced is gone; the state is the flushed copy and what the journal still has.
-void ModelWorld::power_loss(Replica& replica) {
-  if (random_.chance(0.5)) {  // some of it had been synced all the same, all logs alike: nothing survives its context
-    for (const auto& [log, records] : replica.journal) replica.synced[log] = records.size();
-  }
-  for (auto& [log, records] : replica.journal) records.resize(replica.synced[log]);
-  if (!mutant(Mutant::kReuseWriterIdentity)) replica.writer = new_writer();
-  ++statistics_.power_losses;
-  if (replica.rebuild) {
-    replica.rebuild.reset();
-    start_rebuild(replica);
-    return;
-  }
-  replica.state = replica.flushed;
-  replica.history.clear();
-  pump(replica, Replay::kYes);
-}
-
-void ModelWorld::start_rebuild(Replica& replica) {
-  const auto serves = [&](const Replica& other) { return &other != &replica && !other.rebuild; };
-  if (replica.rebuild || std::none_of(replicas_.begin(), replicas_.end(), serves)) return;  // somebody must have it all
-  Rebuild rebuild;
-  do rebuild.source = random_.below(replicas_.size());
-  while (&replicas_[rebuild.source] == &replica);
-  rebuild.todo = model_keys();
-  replica.rebuild = rebuild;
-}
-
-// A piece; after the last, "it takes the minimum of these clocks as applied, …, replays all records above the minimum,
-// and serves again when it has reached the maximum."
-void ModelWorld::step_rebuild(Replica& replica) {
-  if (!replica.rebuild) return;
-  Rebuild& rebuild = *replica.rebuild;
-  Replica& source = replicas_[rebuild.source];
-  if (source.rebuild) {  // it cannot serve: start over with another
-    replica.rebuild.reset();
-    start_rebuild(replica);
-    return;
-  }
-  if (!rebuild.todo.empty()) {
-    const size_t index = random_.below(rebuild.todo.size());
-    const State::Key key = rebuild.todo[index];
-    rebuild.todo.erase(rebuild.todo.begin() + static_cast<ptrdiff_t>(index));
-    const KeyState* const content = source.state.find(key.first, key.second);
-    replica.state.replace(key.first, key.second, content == nullptr ? KeyState() : *content);
-    rebuild.maximum.merge(source.state.applied());
-    if (!rebuild.minimum) rebuild.minimum = source.state.applied();
-    rebuild.minimum->intersect(source.state.applied());
-    return;
-  }
-  for (const Dot& entry : rebuild.maximum) {
-    for (uint64_t next; (next = replica.held(entry.log) + 1) <= entry.number;) {
-      store(replica, archive_.at({entry.log, next}).get());
-    }
-  }
-  replica.state.set_applied(mutant(Mutant::kRebuildAtMaximum) ? rebuild.maximum : *rebuild.minimum);
-  pump(replica, Replay::kYes, &rebuild.maximum);
-  check(replica.state.applied() == rebuild.maximum, "a rebuild is stuck below its maximum");
-  replica.rebuild.reset();
-  flush(replica);
-  pump(replica);
-  ++statistics_.rebuilds;
-}
-
-// --- reads of R replicas, one after the other
-
-void ModelWorld::read() {
-  if (reads_.size() < 4) {
-    Read& started = reads_.emplace_back();
-    started.key = model_keys()[random_.below(model_keys().size())];
-  }
-  for (int i = 0; i < 4 && !reads_.empty(); ++i) {
-    const size_t index = random_.below(reads_.size());
-    Read& pending = reads_[index];
-    const size_t from = random_.below(replicas_.size());
-    Replica& replica = replicas_[from];
-    if (replica.rebuild || !pending.asked.insert(from).second) continue;
-    const KeyState* const found = replica.state.find(pending.key.first, pending.key.second);
-    const KeyState content = found == nullptr ? KeyState() : *found;
-    pending.answer = join_answers(pending.answer, pending.clock, content, replica.state.applied());
-    pending.clock.merge(replica.state.applied());
-    if (pending.asked.size() <= replicas_.size() / 2) continue;
-    check_answer(pending);
-    if (mutant(Mutant::kSingleKeyRepair)) {
-      replica.state.replace(pending.key.first, pending.key.second, pending.answer);
-    }
-    reads_.erase(reads_.begin() + static_cast<ptrdiff_t>(index));
-  }
 }
 
 }  // namespace capstan

@@ -7,7 +7,7 @@ namespace capstan {
 enum class Mutant {
   kNone,
   kNoNetEffect,              // a record lists every command's mutations instead of their net effect
-  kNoGate,                   // a record is applied before its context
+  kAppliedBeforeContext,     // a record is applied before its context (rule 1)
   kLateTtl,                  // a TTL that had passed before a version was stamped expires the key
   kReplayAmendmentTwice,     // while replaying, amendments that a version already has are added again
   kRemoveIgnoresContext,     // a remove takes what it has not seen
@@ -22,6 +22,15 @@ enum class Mutant {
   kReuseWriterIdentity,  // a writer that lost its tail goes on under its identity
   kNoTtlRepeat,          // a put into a key that has a TTL does not put the TTL again
   kRebuildAtMaximum,     // a rebuilt replica takes the maximum of the pieces' clocks as applied
+  kRebuildFromMinimum,   // its journal begins at their minimum, above settled
+  kRebuildAnySource,     // it rebuilds from one that lacks what it has cut itself
+  kServeWhileRebuilding,
+  kFlushWithoutSync,     // a flushed state covers what the journal may lose
+  kCutAboveSettled,      // records are cut that no majority need have
+  kHintWithoutContext,   // a hint counts though its holder lacks its causes
+  kNoGate,               // a follower takes a record of R without its context
+  kReadUnsettled,        // a STRONG read of keys that unsettled records touched carries no record
+  kNewLeaderSettlesHeld  // a leader's first record settles what it holds, applied or not
 };
 
 #ifdef CAPSTAN_TESTING

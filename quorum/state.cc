@@ -15,7 +15,7 @@ const KeyState* State::find(Database database, std::string_view key) const {
 
 bool State::admits(const Record& record) const {
   if (applied_[record.dot.log] + 1 != record.dot.number) return false;
-  return applied_.covers(record.context) || mutant(Mutant::kNoGate);
+  return applied_.covers(record.context) || mutant(Mutant::kAppliedBeforeContext);
 }
 
 void State::apply(const Record& record, Replay replay) {
