@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "lmdb-store/memory_store.h"
 #include "quorum/effects.h"
+#include "quorum/element_value.h"
 #include "quorum/state.h"
 #include "quorum/version.h"
 
@@ -18,6 +19,7 @@ namespace {
 
 const LogId kAgreed{LogId::kAgreedBit | 7};
 const LogId kWriter{5};
+const LogId kOtherWriter{9};
 
 Keyspace::Options small_options() {
   Keyspace::Options options;
@@ -61,10 +63,11 @@ struct World {
     job = keyspace->begin_flush();
   }
 
-  // The effects gathered in `effects` become the next record of log.
-  void commit(LogId log = kAgreed) {
+  // The effects gathered in `effects` become the next record of log, whose author had applied everything, or `context`.
+  void commit(LogId log = kAgreed) { commit(log, state.applied()); }
+  void commit(LogId log, const Clock& context) {
     Record& record = effects.record();
-    record.context = state.applied();
+    record.context = context;
     record.dot = Dot{log, state.applied()[log] + 1};
     record.hlc = Hlc::at_ms(1000 + static_cast<int64_t>(++steps));
     std::string bytes;
@@ -73,7 +76,19 @@ struct World {
     keyspace->apply(record, Replay::kNo);
     state.apply(record);
     journal.emplace_back(log, std::move(bytes));
+    Clock& seen = authors[log] = context;
+    seen.set(log, record.dot.number);
+    closures.push_back(seen);
     effects.reset();
+  }
+  // What the author of log has applied by now: what it had, and now everything, or some records with their causes.
+  Clock next_context(LogId log) {
+    Clock context = authors[log];
+    if (random.chance(0.4)) return state.applied();
+    for (uint64_t more = random.below(3); more > 0 && !closures.empty(); --more) {
+      context.merge(closures[random.below(closures.size())]);
+    }
+    return context;
   }
 
   void put(Database database, std::string_view name, std::string_view value, bool remove = true,
@@ -89,8 +104,25 @@ struct World {
   }
   void expire(Database database, std::string_view key, int64_t at_ms) {
     std::string value;
-    Encoder(value).u64(static_cast<uint64_t>(at_ms));
+    append_time(at_ms, value);
     put(database, key, value, false, ElementKind::kTtl);
+  }
+  // A time put again with its key, under the stamp that it had.
+  void repeat_expiry(Database database, std::string_view key, int64_t at_ms, Hlc stamp) {
+    std::string value;
+    append_time(at_ms, value);
+    ElementEffect effect{.kind = ElementKind::kTtl, .value = effects.keep(value), .stamp = stamp};
+    effects.element(database, key, effect);
+  }
+  // The string's versions that an author with that context sees.
+  std::vector<Dot> seen_versions(Database database, std::string_view key, const Clock& context) const {
+    std::vector<Dot> dots;
+    const KeyState* now = state.find(database, key);
+    const ElementState* text = now ? now->find(ElementKind::kString) : nullptr;
+    for (const Version& version : text ? text->versions : Versions()) {
+      if (context.covers(version.dot)) dots.push_back(version.dot);
+    }
+    return dots;
   }
   // add or splice of the string's winning version; nothing if there is none.
   void amend(Database database, std::string_view key, const ElementEffect& change) {
@@ -162,6 +194,8 @@ struct World {
   State state;
   Effects effects;
   std::vector<std::pair<LogId, std::string>> journal;
+  std::map<LogId, Clock> authors;  // the context of each log's last record, and the record
+  std::vector<Clock> closures;     // each record with its context
   uint64_t steps = 0;
 };
 
@@ -188,13 +222,45 @@ std::string some_value(Random& random) {
   }
 }
 
-void random_effect(World& world, LogId log) {
+// RESOLVE, of some of the siblings that are seen, and of what may be gone.
+void random_resolve(World& world, Database database, std::string_view key, const Clock& context) {
+  ElementEffect effect;
+  effect.value = world.effects.keep(some_value(world.random));
+  effect.has_over = true;
+  for (const Dot& dot : world.seen_versions(database, key, context)) {
+    if (world.random.chance(0.6)) effect.over.push_back(dot);
+  }
+  for (const Dot& entry : context) {
+    if (world.random.chance(0.1)) effect.over.push_back(entry);
+  }
+  world.effects.element(database, key, effect);
+}
+
+// add or, in log R, splice of a version that is seen, or (no author does that) of one that may be gone.
+void random_amend(World& world, LogId log, Database database, std::string_view key, const Clock& context) {
+  Random& random = world.random;
+  std::vector<Dot> seen = world.seen_versions(database, key, context);
+  if (random.chance(0.1) && context[log] != 0) seen = {Dot{log, 1 + random.below(context[log])}};
+  if (seen.empty()) return;
+  ElementEffect amend;
+  amend.anchor = seen[random.below(seen.size())];
+  amend.action = log.agreed() && random.chance(0.5) ? ElementEffect::Action::kSplice : ElementEffect::Action::kAdd;
+  if (amend.action == ElementEffect::Action::kSplice) {
+    amend.value = "splice";
+    amend.offset = random.chance(0.3) ? random.below(3 * kChunkBytes) : random.below(20);
+  } else {
+    amend.addend = random.chance(0.2) ? Number::real(0.5L) : Number::integer(random.between(-3, 3));
+  }
+  world.effects.element(database, key, amend);
+}
+
+void random_effect(World& world, LogId log, const Clock& context) {
   Random& random = world.random;
   const Database database = static_cast<Database>(random.below(3));
   const std::string_view key = world.effects.keep(some_key(random));
   if (world.effects.find(database, key)) return;
-  ElementEffect amend;
-  switch (random.below(log.agreed() ? 12 : 10)) {
+  const int64_t time = random.chance(0.2) ? kNeverExpires : random.between(1, 9000);
+  switch (random.below(14)) {
     case 0:
     case 1:
     case 2:
@@ -204,23 +270,21 @@ void random_effect(World& world, LogId log) {
     case 4:
       return world.put(database, key, "1", false, ElementKind::kString, {}, true);
     case 5:
-      return world.expire(database, key, random.chance(0.2) ? kNeverExpires : random.between(1, 9000));
+      return world.expire(database, key, time);
     case 6:
-      return world.effects.remove(database, key);
+      if (random.chance(0.5)) world.put(database, key, some_value(random), random.chance(0.3));
+      return world.repeat_expiry(database, key, time, Hlc::at_ms(random.between(1, 1000)));
     case 7:
-      return world.put(database, key, "f", random.chance(0.5), ElementKind::kField, "field");
+      return world.effects.remove(database, key);
     case 8:
+      return world.put(database, key, "f", random.chance(0.5), ElementKind::kField, "field");
+    case 9:
       if (random.chance(0.2)) world.effects.clear(database);
       return;
-    case 9:
-      amend.action = ElementEffect::Action::kAdd;
-      amend.addend = random.chance(0.2) ? Number::real(0.5L) : Number::integer(random.between(-3, 3));
-      return world.amend(database, key, amend);
-    default:  // only log R splices
-      amend.action = ElementEffect::Action::kSplice;
-      amend.value = "splice";
-      amend.offset = random.chance(0.3) ? random.below(3 * kChunkBytes) : random.below(20);
-      return world.amend(database, key, amend);
+    case 10:
+      return random_resolve(world, database, key, context);
+    default:
+      return random_amend(world, log, database, key, context);
   }
 }
 
@@ -244,9 +308,10 @@ void random_step(World& world) {
     default:
       break;
   }
-  const LogId log = random.chance(0.2) ? kWriter : kAgreed;
-  for (uint64_t count = 1 + random.below(3); count > 0; --count) random_effect(world, log);
-  if (!world.effects.empty()) world.commit(log);
+  const LogId log = random.chance(0.6) ? kAgreed : random.chance(0.5) ? kWriter : kOtherWriter;
+  const Clock context = world.next_context(log);
+  for (uint64_t count = 1 + random.below(3); count > 0; --count) random_effect(world, log, context);
+  if (!world.effects.empty()) world.commit(log, context);
 }
 
 }  // namespace
@@ -364,8 +429,8 @@ BOOST_AUTO_TEST_CASE(evicted_rows_come_back_from_disk) {
   BOOST_TEST(!world.text(0, "k500"));
 }
 
-// Random records of a shard's log R and of a writer, flushes that fail or are cut short by a crash at any transaction,
-// restarts, evictions: always what the plain map says.
+// Random records of a shard's log R and of two writers, whose authors had applied all or less, flushes that fail or are
+// cut short by a crash at any transaction, restarts, evictions: always what the plain map says.
 BOOST_AUTO_TEST_CASE(it_equals_the_plain_map_whatever_happens) {
   const uint64_t fresh = static_cast<uint64_t>(std::hash<std::thread::id>()(std::this_thread::get_id())) % 1'000'000;
   std::vector<uint64_t> seeds{fresh};
