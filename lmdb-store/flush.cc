@@ -26,7 +26,10 @@ Result<StoredState> read_state(ReadView& view) {
   Decoder in(*stored);
   state.applied = Clock::decode(in);
   state.stamp = Hlc{in.u64()};
-  state.agreed_log = LogId{in.u64()};
+  state.agreed.id = LogId{in.u64()};
+  state.agreed.boot = in.bytes();
+  state.agreed.tail_may_be_lost = in.u8() != 0;
+  state.position = in.u64();
   state.next_generation = in.varint();
   if (!in.done()) return Error{ErrorCode::kCorrupt, "the state row in LMDB is malformed"};
   return state;
@@ -37,7 +40,10 @@ Result<> FlushJob::write_state() {
   Encoder out(value);
   state.applied.encode(out);
   out.u64(state.stamp.value);
-  out.u64(state.agreed_log.value);
+  out.u64(state.agreed.id.value);
+  out.bytes(state.agreed.boot);
+  out.u8(state.agreed.tail_may_be_lost);
+  out.u64(state.position);
   out.varint(state.next_generation);
   return batch_->put(Table::kMeta, kStateKey, value);
 }

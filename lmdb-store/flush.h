@@ -19,6 +19,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "lmdb-store/dirty_set.h"
+#include "lmdb-store/journal_format.h"
 #include "lmdb-store/log_dictionary.h"
 #include "lmdb-store/row_key.h"
 #include "lmdb-store/slot_statistics.h"
@@ -47,11 +48,21 @@ inline SlotStatistic slot_change(const RowStanding& before, const RowStanding& a
 RowStanding standing_of(const StringForm& form, uint64_t hash, const LogDictionary& logs);
 RowStanding standing_of(std::string_view payload, uint64_t hash, const LogDictionary& logs);
 
+// Log R as the shard last promised to go on with it (model, "Identities").
+struct AgreedLog {
+  LogId id;
+  std::string boot;               // of the system during which records were appended to it
+  bool tail_may_be_lost = false;  // if that system crashes
+
+  bool operator==(const AgreedLog&) const = default;
+};
+
 // What LMDB's meta table says about the state it holds.
 struct StoredState {
   Clock applied;
   Hlc stamp;
-  LogId agreed_log;  // log R
+  AgreedLog agreed;
+  Position position = 0;  // everything of the shard below it in the journals is contained
   uint64_t next_generation = 1;
   std::vector<LogId> logs;
 };

@@ -192,7 +192,11 @@ bool inspect_environment(const std::string& shard, const std::string& path, bool
   if (!view) return report("shard " + shard, view.error());
   Result<StoredState> state = read_state(**view);
   if (!state) return report("shard " + shard, state.error());
-  fmt::print("  applied{}\n", clock_text(state->applied));
+  fmt::print("  applied{}; everything below {}:{} of the journals\n", clock_text(state->applied),
+             segment_of(state->position), offset_of(state->position));
+  fmt::print(
+      "  log R {:016x}, {}\n", state->agreed.id.value,
+      state->agreed.tail_may_be_lost ? "its tail may be lost if the system crashes" : "nothing of it can be lost");
   return !rows || print_rows(**view);
 }
 

@@ -30,7 +30,9 @@ class Recoverer {
  public:
   Recoverer(FileSystem& files, const std::string& data_directory, const RecoveryOptions& options,
             const EntryCallback& callback)
-      : files_(files), data_directory_(data_directory), options_(options), callback_(callback) {}
+      : files_(files), data_directory_(data_directory), options_(options), callback_(callback) {
+    recovery_.base = segment_of(options.contained);
+  }
 
   Result<JournalRecovery> run();
 

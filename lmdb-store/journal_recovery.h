@@ -44,6 +44,9 @@ struct RecoveryOptions {
   JournalDamage damage = JournalDamage::kStop;
   // Of this start. Directories of other workers are removed once their entries are released.
   uint32_t workers = 1;
+  // A position that some shard's state on disk contains: this start's journals begin above it, even if no segment is
+  // left that says so.
+  Position contained = 0;
 };
 
 struct JournalRecovery {
@@ -51,7 +54,7 @@ struct JournalRecovery {
   std::vector<std::string> notes;
   // Something was cut: entries that had been written (though, short of truncation, not synced) are gone.
   bool cut = false;
-  // Above the numbers of all segments that exist; this start's journals begin after it.
+  // Above the numbers of all segments that exist or are contained; this start's journals begin after it.
   uint32_t base = 0;
   std::shared_ptr<OldJournals> old;
 };

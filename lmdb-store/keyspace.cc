@@ -34,7 +34,8 @@ Result<> Keyspace::load() {
   if (!state) return state.error();
   applied_ = flushed_ = state->applied;
   last_stamp_ = state->stamp;
-  agreed_log_ = state->agreed_log;
+  agreed_ = flushed_agreed_ = state->agreed;
+  flushed_position_ = state->position;
   next_generation_ = state->next_generation;
   for (const LogId log : state->logs) logs_.add(log);
   complete_ = true;

@@ -138,21 +138,25 @@ class Keyspace {
   // Evicts clean rows while memory is above cache_bytes, looking at no more than `rows` rows. True if more is to do.
   bool evict(size_t rows);
 
-  // Takes the dirty rows as they are now. The caller runs the job on the flush thread (after the journal is synced up
-  // to here) and hands it back. Precondition: no flush is under way, and there is something to flush.
-  std::shared_ptr<FlushJob> begin_flush();
+  // Takes the dirty rows as they are now, with everything of the journals below `position`. The caller runs the job on
+  // the flush thread (after the journal is synced up to there) and hands it back. Precondition: no flush is under way,
+  // and there is something to flush.
+  std::shared_ptr<FlushJob> begin_flush(Position position);
   bool flushing() const { return flushing_ != nullptr; }
-  bool needs_flush() const { return !dirty_.empty() || cleared_any_ || applied_ != flushed_; }
-  // The identity of log R that the node goes on with; stored with the state.
-  LogId agreed_log() const { return agreed_log_; }
-  void set_agreed_log(LogId log) { agreed_log_ = log; }
+  bool needs_flush() const {
+    return !dirty_.empty() || cleared_any_ || applied_ != flushed_ || agreed_ != flushed_agreed_;
+  }
+  // Log R as the node goes on with it; stored with the state.
+  const AgreedLog& agreed_log() const { return agreed_; }
+  void set_agreed_log(AgreedLog log) { agreed_ = std::move(log); }
   // After the job ended: marks its rows clean, a slice of them per call; true while there is more to do. If the job
   // failed, its rows become dirty again.
   bool finish_flush();
   // find() never answers kUnknown.
   bool reads_at_once() const { return complete_ || store_.size_bytes() <= options_.inline_read_bytes; }
-  // What LMDB holds.
+  // What LMDB holds: a state that contains everything of the shard below this position of the journals.
   const Clock& flushed() const { return flushed_; }
+  Position flushed_position() const { return flushed_position_; }
 
  private:
   struct Target {
@@ -221,7 +225,9 @@ class Keyspace {
   Clock applied_;
   Clock flushed_;
   Hlc last_stamp_;
-  LogId agreed_log_;
+  AgreedLog agreed_;
+  AgreedLog flushed_agreed_;
+  Position flushed_position_ = 0;
   SlotStatistics slots_;
   uint64_t next_generation_ = 1;
   uint64_t row_bytes_ = 0;

@@ -8,11 +8,11 @@
 
 namespace capstan::lmdb_store {
 
-std::shared_ptr<FlushJob> Keyspace::begin_flush() {
+std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position) {
   CHECK(!flushing_ && needs_flush());
   flushing_ = std::make_shared<FlushJob>(store_, *row_keys_, options_.batch_pages);
   std::swap(flushing_->rows, dirty_);
-  flushing_->state = StoredState{applied_, last_stamp_, agreed_log_, next_generation_, logs_.logs()};
+  flushing_->state = StoredState{applied_, last_stamp_, agreed_, position, next_generation_, logs_.logs()};
   std::copy(std::begin(cleared_), std::end(cleared_), flushing_->cleared.begin());
   std::fill(std::begin(cleared_), std::end(cleared_), false);
   cleared_any_ = false;
@@ -51,6 +51,8 @@ bool Keyspace::finish_flush() {
     }
   } else {
     flushed_ = flushing_->state.applied;
+    flushed_agreed_ = flushing_->state.agreed;
+    flushed_position_ = flushing_->state.position;
     expiry_position_.clear();
   }
   ++flushes_;

@@ -60,7 +60,7 @@ struct World {
   }
   void begin_flush() {
     if (keyspace->flushing() || !keyspace->needs_flush()) return;
-    job = keyspace->begin_flush();
+    job = keyspace->begin_flush(0);
   }
 
   // The effects gathered in `effects` become the next record of log, whose author had applied everything, or `context`.

@@ -179,6 +179,11 @@ Result<> Node::open_journals() {
   lmdb_store::RecoveryOptions recovery_options;
   recovery_options.workers = workers();
   recovery_options.damage = settings_->journal_damage;
+  for (const auto& worker : workers_) {
+    for (const auto& shard : worker->executor().shards()) {
+      recovery_options.contained = std::max(recovery_options.contained, shard->flushed_position());
+    }
+  }
   const Result<lmdb_store::JournalRecovery> recovery = lmdb_store::recover_journals(
       files, settings_->directory, recovery_options, [this](const lmdb_store::JournalEntry& entry) -> Result<> {
         Shard* const shard = workers_[entry.shard % workers()]->executor().shard(entry.shard);
@@ -197,10 +202,7 @@ Result<> Node::open_journals() {
         lmdb_store::Journal::open(files, settings_->directory, worker->index(), options, recovery.value());
     if (!journal) return journal.error();
     worker->take_journal(std::move(*journal));
-    for (const auto& shard : worker->executor().shards()) {
-      const Result<> started = shard->start(worker->journal(), recovery.value().cut);
-      if (!started) return started.error();
-    }
+    for (const auto& shard : worker->executor().shards()) shard->start(worker->journal(), recovery.value().cut);
   }
   return {};
 }

@@ -15,12 +15,13 @@
 namespace capstan {
 namespace {
 
+using lmdb_store::AgreedLog;
 using lmdb_store::Keyspace;
 using lmdb_store::LmdbEnvironment;
 using lmdb_store::WantedRow;
 
 // Types of journal entries (FORMAT.md, "Journal entries").
-constexpr uint8_t kIdentityEntry = 1;  // log R's identity from here on, and the boot that wrote it
+constexpr uint8_t kIdentityEntry = 1;  // log R's identity from here on, and what a crash of the system may take of it
 constexpr uint8_t kRecordEntry = 2;    // a record of log R
 
 // Room that a write command must find before it is evaluated; what large values need on top is seen when they are
@@ -35,17 +36,18 @@ constexpr size_t kEvictionSlice = 2'000;
 constexpr std::string_view kNoRoom =
     "MISCONF the disk is full: writes are refused until there is space, reads go on. Nothing was changed.";
 
-// Changes with every boot of the system, so that a crash of the system is told from one of the process.
+uint64_t random_word() {
+  std::random_device source;
+  return uint64_t{source()} << 32 | source();
+}
+
+// Changes with every boot of the system, so that a crash of the system is told from one of the process. Where that is
+// not to be had, every start counts as a boot.
 std::string boot_identity() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string line;
-  std::getline(file, line);
+  if (!std::getline(file, line) || line.empty()) line = std::to_string(random_word());
   return line;
-}
-
-LogId new_agreed_log() {
-  std::random_device source;
-  return LogId{LogId::kAgreedBit | uint64_t{source()} << 32 | source()};
 }
 
 }  // namespace
@@ -59,7 +61,10 @@ class Shard::Impl {
         options(its_options),
         environment(std::move(on_disk)),
         keyspace(std::move(in_memory)),
-        evaluation(*keyspace) {}
+        evaluation(*keyspace),
+        boot(its_options.boot.empty() ? boot_identity() : its_options.boot),
+        tail_may_be_lost(its_options.tail_may_be_lost),
+        replay_flush_bytes(its_options.keyspace.dirty_bytes) {}
 
   const ShardId id;
   const Services services;
@@ -71,7 +76,9 @@ class Shard::Impl {
   HybridClock clock;
   LogId log;  // R
   uint64_t next_number = 1;
-  std::string boot;  // that wrote the last identity entry
+  std::string boot;  // of the system that runs now
+  bool tail_may_be_lost;
+  uint64_t replay_flush_bytes;  // dirty rows from which replay() flushes
   Stats stats;
   std::vector<WantedRow> wanted;
   bool transaction_writes = false;
@@ -84,6 +91,7 @@ class Shard::Impl {
   bool sync_requested = false;                // of the journal, up to flush_position
   bool submitted = false;                     // after that sync
   lmdb_store::Position flush_position = 0;    // entries below it are in the job or in LMDB
+  bool flush_soon = false;                    // what was replayed: it keeps earlier starts' segments
   int64_t last_write_ms = 0;
   int64_t retry_flush_ms = 0;
   struct Waiter {
@@ -94,6 +102,8 @@ class Shard::Impl {
 
   void begin(Level level, int64_t now_ms);
   Result<> propose();
+  bool promised() const;
+  Result<> promise();
   // While the disk has space, an append that meets no prepared segment waits for one.
   bool room() const { return journal->room() >= kMinimalRoom || !journal->full(); }
   bool may_write(const CommandSpec& spec) const { return (spec.flags & kWrite) == 0 || room(); }
@@ -107,7 +117,7 @@ class Shard::Impl {
   bool continue_flush(int64_t now_ms);
   void end_flush(int64_t now_ms);
   void end_waiting(const Result<>& result);
-  Result<> flush_now();
+  Result<> flush_now(lmdb_store::Position position);
 };
 
 // --- records
@@ -129,6 +139,9 @@ void Shard::Impl::begin(Level level, int64_t now_ms) {
 Result<> Shard::Impl::propose() {
   Effects& effects = evaluation.effects();
   if (effects.empty()) return {};
+  if (!promised()) [[unlikely]] {
+    if (Result<> done = promise(); !done) return done;
+  }
   const Record& record = effects.record();
   Encoder out(journal->begin_entry(kRecordEntry, id));
   encode_record(record, out);
@@ -137,6 +150,27 @@ Result<> Shard::Impl::propose() {
   ++next_number;
   keyspace->apply(record, Replay::kNo);
   ++stats.records;
+  return {};
+}
+
+// Whether a later start will know, whatever happens, that records of this start may be lost.
+bool Shard::Impl::promised() const {
+  const AgreedLog& last = keyspace->agreed_log();
+  return last.boot == boot && last.tail_may_be_lost >= tail_may_be_lost;
+}
+
+// Durable before the first record that it is about: were both lost, the next start would name others like the lost
+// ones. So the turn waits for the disk here, once per start.
+Result<> Shard::Impl::promise() {
+  const AgreedLog next{log, boot, tail_may_be_lost};
+  Encoder out(journal->begin_entry(kIdentityEntry, id));
+  out.u64(next.id.value);
+  out.bytes(next.boot);
+  out.u8(next.tail_may_be_lost);
+  if (Result<lmdb_store::Position> position = journal->end_entry(); !position) return position.error();
+  if (Result<lmdb_store::Position> written = journal->write(); !written) return written.error();
+  if (Result<> synced = journal->sync(); !synced) return synced;
+  keyspace->set_agreed_log(next);
   return {};
 }
 
@@ -240,7 +274,7 @@ Result<std::unique_ptr<Shard>> Shard::open(ShardId id, const std::string& direct
   auto keyspace = Keyspace::open(**environment, options.keyspace);
   if (!keyspace) return keyspace.error();
   auto impl = std::make_unique<Impl>(id, services, options, std::move(*environment), std::move(*keyspace));
-  impl->log = impl->keyspace->agreed_log();
+  impl->log = impl->keyspace->agreed_log().id;
   return std::unique_ptr<Shard>(new Shard(std::move(impl)));
 }
 
@@ -252,12 +286,13 @@ Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view p
   const auto corrupt = [&](std::string what) {
     return Error{ErrorCode::kCorrupt, "journal position " + std::to_string(position) + ": " + what};
   };
+  if (position < shard.keyspace->flushed_position()) return {};
   Decoder in(payload);
   if (entry_type == kIdentityEntry) {
-    shard.log = LogId{in.u64()};
-    shard.boot = in.bytes();
-    if (!in.done() || !shard.log.agreed()) return corrupt("malformed identity");
-    shard.keyspace->set_agreed_log(shard.log);
+    AgreedLog promise{LogId{in.u64()}, std::string(in.bytes()), in.u8() != 0};
+    if (!in.done() || !promise.id.agreed()) return corrupt("malformed identity");
+    shard.log = promise.id;
+    shard.keyspace->set_agreed_log(std::move(promise));
     return {};
   }
   if (entry_type != kRecordEntry) return corrupt("unknown entry type " + std::to_string(entry_type));
@@ -270,29 +305,34 @@ Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view p
   // LMDB may hold rows newer than its clock, if a flush was cut short (flush.h).
   shard.keyspace->apply(record, Replay::kYes);
   ++shard.stats.records;
-  if (shard.keyspace->dirty_bytes() < shard.keyspace->options().dirty_bytes) return {};
-  return shard.flush_now();
+  if (shard.keyspace->dirty_bytes() < shard.replay_flush_bytes) return {};
+  Result<> flushed = shard.flush_now(position + 1);
+  if (flushed || flushed.error().code != ErrorCode::kFull) return flushed;
+  // A node whose disk is full still starts, to be read and to be given space.
+  shard.replay_flush_bytes = shard.keyspace->dirty_bytes() * 2;
+  return {};
 }
 
-Result<> Shard::start(lmdb_store::Journal& journal, bool tail_cut) {
+void Shard::start(lmdb_store::Journal& journal, bool tail_cut) {
   Impl& shard = *impl_;
   shard.journal = &journal;
   shard.evaluation.effects().reset();
-  const std::string boot = boot_identity();
-  const bool system_crashed = !shard.boot.empty() && shard.boot != boot && shard.options.tail_may_be_lost;
-  if (shard.log == LogId{} || tail_cut || system_crashed) shard.log = new_agreed_log();
-  shard.keyspace->set_agreed_log(shard.log);
+  const AgreedLog& last = shard.keyspace->agreed_log();
+  const bool tail_lost = tail_cut || (last.boot != shard.boot && last.tail_may_be_lost);
+  if (shard.log == LogId{} || tail_lost) {
+    shard.log = LogId{LogId::kAgreedBit | random_word()};
+    // Nobody has seen anything of it yet.
+    shard.keyspace->set_agreed_log({shard.log, {}, false});
+  }
   shard.next_number = shard.keyspace->applied()[shard.log] + 1;
   shard.clock.advance_to(shard.keyspace->last_stamp());
-  std::string identity;
-  Encoder out(identity);
-  out.u64(shard.log.value);
-  out.bytes(boot);
-  if (Result<lmdb_store::Position> position = journal.append(kIdentityEntry, shard.id, identity); !position) {
-    return position.error();
-  }
-  return {};
+  shard.flush_soon = shard.keyspace->needs_flush();
+  journal.release(shard.id, shard.keyspace->flushed_position());
 }
+
+void Shard::set_tail_may_be_lost(bool may_be_lost) { impl_->tail_may_be_lost = may_be_lost; }
+
+lmdb_store::Position Shard::flushed_position() const { return impl_->keyspace->flushed_position(); }
 
 // --- background work
 
@@ -324,13 +364,13 @@ bool Shard::Impl::expire(int64_t now_ms) {
 
 bool Shard::Impl::wants_flush(int64_t now_ms) const {
   if (now_ms < retry_flush_ms || !keyspace->needs_flush()) return false;
-  return !waiters.empty() || keyspace->dirty_bytes() >= keyspace->options().dirty_bytes ||
+  return flush_soon || !waiters.empty() || keyspace->dirty_bytes() >= keyspace->options().dirty_bytes ||
          journal->bytes_in_use() >= options.journal_limit || now_ms - last_write_ms >= kIdleFlush_ms;
 }
 
 void Shard::Impl::start_flush() {
   flush_position = journal->end();
-  job = keyspace->begin_flush();
+  job = keyspace->begin_flush(flush_position);
   submitted = sync_requested = false;
 }
 
@@ -375,7 +415,8 @@ void Shard::Impl::end_flush(int64_t now_ms) {
     ++stats.flushes;
     stats.flushed_rows += rows;
     stats.last_flush_ms = now_ms;
-    journal->release(id, flush_position);
+    flush_soon = false;
+    journal->release(id, keyspace->flushed_position());
   }
   end_waiting(result);
 }
@@ -395,9 +436,9 @@ void Shard::checkpoint(std::function<void(Result<>)> done) {
   impl_->waiters.push_back({impl_->journal->end(), std::move(done)});
 }
 
-Result<> Shard::Impl::flush_now() {
+Result<> Shard::Impl::flush_now(lmdb_store::Position position) {
   if (!keyspace->needs_flush()) return {};
-  const auto now = keyspace->begin_flush();
+  const auto now = keyspace->begin_flush(position);
   const Result<> result = now->run();
   while (keyspace->finish_flush()) {
   }
@@ -411,9 +452,12 @@ Result<> Shard::close(bool flush) {
     if (Result<> synced = shard.journal->sync(); !synced) return synced;
   }
   for (; shard.job; std::this_thread::yield()) shard.continue_flush(wall_ms());
-  if (!flush) return {};
-  if (Result<> flushed = shard.flush_now(); !flushed) return flushed;
-  if (shard.journal) shard.journal->release(shard.id, shard.journal->end());
+  if (!flush || !shard.journal) return {};
+  AgreedLog whole = shard.keyspace->agreed_log();
+  whole.tail_may_be_lost = false;  // all of it is synced
+  shard.keyspace->set_agreed_log(std::move(whole));
+  if (Result<> flushed = shard.flush_now(shard.journal->end()); !flushed) return flushed;
+  shard.journal->release(shard.id, shard.keyspace->flushed_position());
   return {};
 }
 

@@ -29,6 +29,8 @@ class Shard {
     uint64_t journal_limit = uint64_t{4} << 30;  // bytes of unreleased journal from which a flush starts
     // A tail of log R that was written but not synced may be lost when the system crashes (appendfsync everysec, no).
     bool tail_may_be_lost = true;
+    // The identity of this boot of the system; empty: ask the system.
+    std::string boot;
   };
   // What a shard uses of its worker; all outlive it.
   struct Services {
@@ -44,9 +46,13 @@ class Shard {
   ~Shard();
 
   Result<> replay(uint8_t entry_type, uint64_t position, std::string_view payload);
-  // After the last replay(). The journal of this start, which recovery has to come before; outlives the shard.
-  // tail_cut: the recovery cut off entries that had been written; log R then gets a new identity (model, "Identities").
-  Result<> start(lmdb_store::Journal& journal, bool tail_cut = false);
+  // What LMDB contains of the journals: for the recovery, which comes before start().
+  lmdb_store::Position flushed_position() const;
+  // After the last replay(). The journal of this start; outlives the shard. tail_cut: the recovery cut off entries that
+  // had been written; log R then gets a new identity (model, "Identities").
+  void start(lmdb_store::Journal& journal, bool tail_cut = false);
+  // When appendfsync changes.
+  void set_tail_may_be_lost(bool may_be_lost);
 
   // Evaluates one command as one record. Before anything else it makes sure that the rows of its keys are in memory:
   // kFetch if not. On kDone the reply is written (to be released after the journal's write of this turn) and the effect

@@ -37,7 +37,6 @@ Worker::Worker(Node& node, unsigned index, SettingsSnapshot settings)
   counters_.by_command = std::vector<CommandCounters>(command_count());
   event_config* const config = event_config_new();
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-  event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
   base_ = event_base_new_with_config(config);
   event_config_free(config);
   CHECK(base_ != nullptr);
@@ -310,8 +309,9 @@ void Worker::adopt_settings(SettingsSnapshot settings) {
   const int64_t latency_ms = std::min(settings_->latency_threshold_ms, kMaxMicroseconds / 1000);
   latency_ns_ = latency_ms == 0 ? INT64_MAX : latency_ms * 1'000'000;
   slow_ns_ = std::min(slow_log_ns_, latency_ns_);
-  if (settings_->cache_memory == 0) return;
   for (const auto& shard : executor_.shards()) {
+    shard->set_tail_may_be_lost(settings_->append_fsync != Fsync::kAlways);
+    if (settings_->cache_memory == 0) continue;
     shard->keyspace().set_limits(settings_->cache_memory / settings_->shards,
                                  settings_->dirty_memory / settings_->shards);
   }
