@@ -39,6 +39,7 @@ void OldJournals::remove_released() {
 
 Result<> OldJournals::remove(const std::string& path, const OldJournal& journal) {
   Result<> done = files_.unlink(path);
+  if (!done && done.error().code == ErrorCode::kNotFound) done = {};  // an earlier try got as far as that
   // Before the next one goes: a crash must not leave a gap.
   if (done) done = files_.sync_directory(journal.directory);
   if (done && journal.abandoned) done = remove_abandoned_directory(files_, journal.directory);

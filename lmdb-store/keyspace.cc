@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/slot.h"
+#include "quorum/element_value.h"
 
 namespace capstan::lmdb_store {
 
@@ -117,6 +118,7 @@ TableRow* Keyspace::add_clean(RowTable& table, uint64_t sort_key, std::string_vi
   row->flags = element ? TableRow::kElement | TableRow::kUsed : TableRow::kUsed;
   row->used_s = clock_s_;
   table.insert(row, hash);
+  ++added_rows_;
   row_bytes_ += row->allocated_bytes();
   return row;
 }
@@ -139,6 +141,7 @@ TableRow* Keyspace::writable(RowTable& table, TableRow* old, uint64_t sort_key, 
     row_bytes_ += row->allocated_bytes();
     dirty_bytes_ += row->allocated_bytes();
     old ? table.replace(old, row, hash) : table.insert(row, hash);
+    added_rows_ += !old;
   }
   if (listed && row != old) {
     dirty_.replace(old, row);
@@ -230,7 +233,7 @@ bool Keyspace::decode(const TableRow& row, KeyState& out, std::vector<WantedRow>
     Version ttl;
     ttl.dot = Dot{logs_.at(form.ttl_dot.log), form.ttl_dot.number};
     ttl.hlc = form.ttl_hlc;
-    Encoder(ttl.value).u64(static_cast<uint64_t>(form.expire_at_ms));
+    append_time(form.expire_at_ms, ttl.value);
     out.add(ElementState{ElementKind::kTtl, {}, {std::move(ttl)}});
   }
   return true;
@@ -242,6 +245,7 @@ void Keyspace::set_limits(uint64_t cache_bytes, uint64_t dirty_bytes) {
 }
 
 bool Keyspace::evict(size_t rows) {
+  rows += 2 * std::exchange(added_rows_, 0);
   if (memory_bytes() <= options_.cache_bytes) return false;
   uint64_t evicted = 0;
   const auto visit = [&](TableRow* row) {

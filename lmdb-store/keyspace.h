@@ -135,7 +135,8 @@ class Keyspace {
   void set_limits(uint64_t cache_bytes, uint64_t dirty_bytes);
   // Seconds, any origin; the clock of idle times.
   void set_clock(uint32_t now_s) { clock_s_ = now_s; }
-  // Evicts clean rows while memory is above cache_bytes, looking at no more than `rows` rows. True if more is to do.
+  // Evicts clean rows while memory is above cache_bytes, looking at no more than `rows` rows and two for each that was
+  // added since the last call (CLOCK passes a used row once), so that it keeps up. True if more is to do.
   bool evict(size_t rows);
 
   // Takes the dirty rows as they are now, with everything of the journals below `position`. The caller runs the job on
@@ -232,6 +233,7 @@ class Keyspace {
   uint64_t next_generation_ = 1;
   uint64_t row_bytes_ = 0;
   uint64_t dirty_bytes_ = 0;
+  size_t added_rows_ = 0;  // since evict() was last called
   uint32_t clock_s_ = 0;
   // LMDB holds nothing but what the table holds: a miss is an absence.
   bool complete_ = false;

@@ -1,24 +1,17 @@
 // The join on rows: strings in their compact form in place, everything else through quorum's KeyState.
 #include <algorithm>
-#include <charconv>
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/number_text.h"
 #include "base/slot.h"
 #include "lmdb-store/keyspace.h"
+#include "quorum/element_value.h"
 #include "quorum/version.h"
 
 namespace capstan::lmdb_store {
-namespace {
 
 using Action = ElementEffect::Action;
-
-int64_t decode_expiry(std::string_view value) {
-  CHECK(value.size() == sizeof(uint64_t), "a TTL is eight bytes");
-  return static_cast<int64_t>(load_le<uint64_t>(value.data()));
-}
-
-}  // namespace
 
 void Keyspace::apply(const Record& record, Replay replay) {
   const RecordHead head{record.dot, record.hlc, record.context};
@@ -65,17 +58,17 @@ bool Keyspace::join_string(Target& target, const KeyEffect& effect, const Record
   const RowStanding before = present ? standing_of(old, target.hash, logs_) : RowStanding{};
   bool exists = present && !effect.remove;
   StringForm form = exists ? old : StringForm{};
-  std::string_view chunk_splice;
+  std::optional<std::string_view> chunk_splice;
   uint64_t splice_offset = 0;
   for (const ElementEffect& element : effect.elements) {
-    if (element.has_over) return false;
+    if (element.has_over || (element.kind == ElementKind::kTtl && element.additive)) return false;
     const auto log = logs_.index_of(head.dot.log);
     if (!log) return false;
     if (element.kind == ElementKind::kTtl && element.action == Action::kPut) {
       form.shape |= kShapeTtl;
       form.ttl_dot = {*log, head.dot.number};
       form.ttl_hlc = element.stamp.value_or(head.hlc);
-      form.expire_at_ms = decode_expiry(element.value);
+      form.expire_at_ms = time_in(element.value);
     } else if (element.kind != ElementKind::kString) {
       return false;
     } else if (element.action == Action::kPut) {
@@ -103,7 +96,7 @@ bool Keyspace::join_string(Target& target, const KeyEffect& effect, const Record
     if (target.row) store_absent(target, before);
     return true;
   }
-  if (!chunk_splice.empty()) splice_chunks(form, splice_offset, chunk_splice);
+  if (chunk_splice) splice_chunks(form, splice_offset, *chunk_splice);
   store_form(target, form, before);
   return true;
 }
@@ -121,16 +114,11 @@ bool Keyspace::join_amend(StringForm& form, const ElementEffect& effect, const R
   }
   if (effect.action == Action::kAdd) {
     if (form.has(kShapeChunked) || effect.addend.is_real()) return false;
-    int64_t value = 0;
-    const char* end = form.value.data() + form.value.size();
-    const auto parsed = std::from_chars(form.value.data(), end, value);
+    const std::optional<int64_t> value = parse_integer(form.value);
     int64_t sum = 0;
-    if (parsed.ec != std::errc() || parsed.ptr != end ||
-        __builtin_add_overflow(value, effect.addend.as_integer(), &sum)) {
-      return false;
-    }
-    char digits[24];
-    scratch_.assign(digits, std::to_chars(digits, digits + sizeof digits, sum).ptr);
+    if (!value || __builtin_add_overflow(*value, effect.addend.as_integer(), &sum)) return false;
+    scratch_.clear();
+    append_integer(scratch_, sum);
     form.value = scratch_;
   } else if (!form.has(kShapeChunked)) {
     if (std::max<uint64_t>(form.value.size(), effect.offset + effect.value.size()) > kChunkBytes) return false;
@@ -230,7 +218,7 @@ bool Keyspace::compact(const KeyState& state, StringForm& form) {
   if (!ttl_log) return false;
   form.ttl_dot = {*ttl_log, ttl->versions[0].dot.number};
   form.ttl_hlc = ttl->versions[0].hlc;
-  form.expire_at_ms = decode_expiry(ttl->versions[0].value);
+  form.expire_at_ms = time_in(ttl->versions[0].value);
   return true;
 }
 

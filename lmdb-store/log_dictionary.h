@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/check.h"
 #include "base/ids.h"
 
 namespace capstan::lmdb_store {
@@ -14,7 +15,10 @@ class LogDictionary {
  public:
   static constexpr size_t kLimit = 65536;
 
-  LogId at(uint16_t index) const { return logs_[index]; }
+  LogId at(uint16_t index) const {
+    CHECK(index < logs_.size(), "a row names a log that the dictionary does not have");
+    return logs_[index];
+  }
   size_t size() const { return logs_.size(); }
   const std::vector<LogId>& logs() const { return logs_; }
   void add(LogId log) { logs_.push_back(log); }

@@ -22,8 +22,7 @@ struct TableRow {
     kDirty = 1,     // newer than LMDB; in the dirty set of its epoch
     kReplaced = 2,  // a newer row took its place in the table while a flush still reads this one
     kUsed = 4,      // used since the clock hand passed
-    kPending = 8,   // the effect of a record that is not committed
-    kElement = 16,  // a row of Table::kElements; else of Table::kKeys
+    kElement = 8,   // a row of Table::kElements; else of Table::kKeys
   };
 
   uint64_t sort_key;  // row_key.h; of an element row its generation

@@ -1,4 +1,4 @@
-// The model's rules of the join, one by one (model.md, "Join: the only way state changes").
+// The model's rules of the join, one by one (docs/model.md, "Join: the only way state changes").
 #include "quorum/join.h"
 
 #include <boost/test/unit_test.hpp>

@@ -1,4 +1,4 @@
-// Test code: commands → replies and one record's net effect, after model_check.py's command() and evaluate(). The real
+// Test code: commands → replies and one record's net effect. The real
 // evaluation is the server's; this one is as small as the model allows, over all kinds of elements.
 #pragma once
 

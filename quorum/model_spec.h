@@ -1,5 +1,5 @@
 // Test code: what a clock covers, defined without any order and without the join's code: a version lives unless a
-// covered record removes it (model_check.py's World.spec). The second, dumb implementation that the real one is
+// covered record removes it. The second, dumb implementation that the real one is
 // compared with.
 #pragma once
 

@@ -1,8 +1,8 @@
-// The model's properties over the real code (quality.md, "Properties"), and the proof that they would notice a broken
+// The model's properties over the real code (docs/model.md), and the proof that they would notice a broken
 // rule: every mutant is caught. A longer run, with seeds never used before:
 //   CAPSTAN_MODEL_RUNS=100000 quorum-testing-tests --run_test=model_test/new_seeds_do_too
 //
-// Of model_check.py's broken rules these wait for Raft, which a sequencer stands in for here (model_world.h):
+// These broken rules wait for Raft, which a sequencer stands in for here (model_world.h):
 //   commit-confirms-read        a leader that was deposed and does not know: needs terms
 //   vote-before-lease-end       needs votes and leases
 //   same-voter-after-lost-disk  needs votes and a changing set of voters

@@ -1,4 +1,4 @@
-// Test code: replicas of one shard without Raft, after model_check.py: writers with W acknowledgements and hints, a
+// Test code: replicas of one shard without Raft: writers with W acknowledgements and hints, a
 // sequencer that stands in for log R's agreement, any delivery (delay, loss, duplicates, disorder, anti-entropy), cuts,
 // restarts, power losses, lost disks, rebuilds, reads of R replicas; and the checks. All from one seed. A check that
 // fails throws Violation.

@@ -59,8 +59,8 @@ enum CommandFlag : uint32_t {
   kAllowBusy = 1u << 17,
   kNoMandatoryKeys = 1u << 18,
   kNoAsyncLoading = 1u << 19,
-  // Blind: evaluates without looking at the key (may be written where no home replica is reachable, model "EVENTUAL").
-  kBlind = 1u << 24,
+  // Speaks of what the connection's earlier commands did: runs when they have all been answered.
+  kAfterOthers = 1u << 24,
   // Passwords are among its arguments: all of them are, or those that monitor.h tells by what stands before them.
   kAllSecret = 1u << 27,
   kSomeSecret = 1u << 28,
@@ -81,7 +81,7 @@ enum class Outcome : uint8_t {
   kDone,   // replied (exactly one reply was written)
   kFetch,  // nothing replied, no effect: rows are missing (Evaluation::missing_rows); run again when they are in memory
   kAgain,  // nothing replied yet: more work, in the next turn (Call::state keeps what is needed)
-  kLater,  // nothing replied: somebody else will (Call::later)
+  kLater,  // nothing replied: somebody else will (LaterReply)
 };
 
 // What a command that goes on over several turns keeps between them.

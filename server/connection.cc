@@ -125,10 +125,15 @@ void Connection::end_reply_slowly() {
     } else {
       places_.emplace_back();
       places_.back().ready = true;
-      places_.back().bytes.append(reply.view());
+      keep(places_.back(), reply.view());
     }
   }
   reply.clear();
+}
+
+void Connection::keep(Place& place, std::string_view reply) {
+  place.bytes.append(reply);
+  place_bytes_ += reply.size();
 }
 
 uint64_t Connection::open_place() {
@@ -177,20 +182,24 @@ void Connection::fill(uint64_t number, std::string_view reply) {
   }
   target.ready = true;
   if (number != first_place_) {
-    if (!target.discard) target.bytes.append(reply);
-    return;
+    if (!target.discard) keep(target, reply);
+  } else {
+    if (!target.discard) output_.append(reply);
+    move_ready_places();
+    worker_.list_output(*this);
   }
-  if (!target.discard) output_.append(reply);
-  move_ready_places();
-  worker_.list_output(*this);
+  if (output_bytes() > worker_.hard_output_bytes()) check_output_limit(worker_.now_ms());
 }
 
 // The first place is ready and its bytes are out.
 void Connection::move_ready_places() {
   const bool was_full = too_much_outstanding();
   do {
-    output_.append(places_[head_].bytes.view());
-    places_[head_] = Place();
+    Place& first = places_[head_];
+    place_bytes_ -= first.bytes.size() + first.pushed.size();
+    output_.append(first.bytes.view());
+    output_.append(first.pushed);
+    first = Place();
     ++head_;
     ++first_place_;
   } while (head_ < places_.size() && places_[head_].ready);
@@ -212,8 +221,14 @@ void Connection::move_ready_places() {
 
 void Connection::push(std::string_view bytes) {
   if (dead_) return;
-  output_.append(bytes);
-  worker_.list_output(*this);
+  if (outstanding() > 0) {
+    places_.back().pushed.append(bytes);
+    place_bytes_ += bytes.size();
+  } else {
+    output_.append(bytes);
+    worker_.list_output(*this);
+  }
+  if (output_bytes() > worker_.hard_output_bytes()) check_output_limit(worker_.now_ms());
 }
 
 // ---- sending
@@ -297,7 +312,7 @@ void Connection::check_limits(int64_t now_ms) {
 
 void Connection::check_output_limit(int64_t now_ms) {
   const OutputLimit& limit = worker_.settings().output_limit_normal;
-  const size_t bytes = output_.size();
+  const size_t bytes = output_bytes();
   const bool over_hard = limit.hard_bytes != 0 && bytes > limit.hard_bytes;
   const bool over_soft = limit.soft_bytes != 0 && bytes > limit.soft_bytes;
   if (!over_soft) {

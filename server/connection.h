@@ -77,7 +77,7 @@ class Connection {
   size_t outstanding() const { return places_.size() - head_; }
   // Argument bytes of outstanding commands (for back-pressure).
   void add_outstanding_bytes(size_t bytes) { outstanding_bytes_ += bytes; }
-  // Sends bytes that are no reply (MONITOR's feed).
+  // Sends bytes that are no reply (MONITOR's feed), behind the replies of all commands so far.
   void push(std::string_view bytes);
 
   // --- input
@@ -98,6 +98,10 @@ class Connection {
   // The journal is synced up to here. True if nothing is held any more.
   bool release(lmdb_store::Position synced);
   bool has_output() const { return !output_.empty(); }
+  // Replies that wait to be sent, those behind an outstanding one included.
+  size_t output_bytes() const { return output_.size() + place_bytes_; }
+  // Closes the connection if it is above its limit (client-output-buffer-limit).
+  void check_output_limit(int64_t now_ms);
   bool holding() const { return !held_.empty(); }
 
   // --- the end
@@ -122,6 +126,7 @@ class Connection {
     bool ready = false;
     bool discard = false;  // CLIENT REPLY OFF or SKIP
     resp::OutputBuffer bytes;
+    std::string pushed;  // sent behind it
     std::string override_reply;
     std::unique_ptr<Gather> gather;
     std::unique_ptr<FinishingTransaction> finishing;
@@ -155,7 +160,7 @@ class Connection {
   Place& place(uint64_t number) { return places_[head_ + (number - first_place_)]; }
   void fill(uint64_t number, std::string_view reply);
   void move_ready_places();
-  void check_output_limit(int64_t now_ms);
+  void keep(Place& place, std::string_view reply);
 
   Worker& worker_;
   const int descriptor_;
@@ -165,7 +170,6 @@ class Connection {
   bool ended_ = false;  // the client sends no more
   bool writing_ = false;
   bool dead_ = false;
-  bool discarding_ = false;  // the reply being written goes nowhere
   resp::OutputBuffer output_;
   resp::OutputBuffer input_;  // an incomplete command, or what came while none was taken
 
@@ -173,6 +177,7 @@ class Connection {
   size_t head_ = 0;
   uint64_t first_place_ = 0;  // the number of places_[head_]
   size_t outstanding_bytes_ = 0;
+  size_t place_bytes_ = 0;  // of what places_ hold
 
   uint64_t sent_ = 0;  // bytes ever sent
   std::vector<Held> held_;

@@ -1,5 +1,6 @@
 #include "server/dispatcher.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "server/arity.h"
@@ -9,9 +10,6 @@
 
 namespace capstan {
 namespace {
-
-// Home replicas of a shard: this node.
-constexpr uint32_t kReplicas = 1;
 
 // The arity fits, and there is no room for a trailing CONSISTENCY.
 bool plainly_fits(const CommandSpec& spec, size_t words) {
@@ -48,11 +46,6 @@ std::string_view second_word(std::string_view bytes) {
 }
 
 }  // namespace
-
-std::string no_replicas_error(uint32_t have, uint32_t wanted) {
-  return "NOREPLICAS " + std::to_string(have) + " of " + std::to_string(wanted) +
-         " replicas acknowledged; the write is kept and will spread";
-}
 
 Dispatcher::Dispatcher(Worker& worker, uint32_t shards) : worker_(worker), shard_map_(shards) {}
 
@@ -91,6 +84,10 @@ bool Dispatcher::take_batch(Connection& connection, std::string_view input, size
       return false;
     }
     done = ahead_[i].end;
+    if (connection.output_bytes() > worker_.hard_output_bytes()) [[unlikely]] {
+      connection.check_output_limit(worker_.now_ms());
+      return false;
+    }
   }
   if (parsed.outcome == resp::Outcome::kError) {
     if (connection.takes_commands()) {
@@ -201,6 +198,10 @@ std::unique_ptr<Task> Dispatcher::make_task(const Session& session, const Reques
 
 bool Dispatcher::run_slowly(Connection& connection) {
   Session& session = connection.session;
+  if ((worker_.flags() & kShuttingDown) != 0) {
+    session.set(kPostponed);
+    return false;
+  }
   Request request;
   request.words = arguments_;
   if (session.has(kReplySkipNext)) {
@@ -216,7 +217,13 @@ bool Dispatcher::run_slowly(Connection& connection) {
       return false;
     }
     session.last_command = request.spec;
-    if (queue(connection, request) == Next::kGoOn) route(connection, request);
+    if (queue(connection, request) == Next::kGoOn) {
+      if ((request.spec->flags & kAfterOthers) != 0 && connection.outstanding() > 0) {
+        session.set(kStalled);
+        return false;
+      }
+      route(connection, request);
+    }
   }
   session.set(kReplySkip, false);
   return true;
@@ -226,8 +233,8 @@ void Dispatcher::route(Connection& connection, const Request& given) {
   Request request = given;
   const CommandSpec& spec = *request.spec;
   choose_level(connection, request);
-  if (spec.scope == Scope::kConnection) return run_connection_command(connection, request);
   if (check_replicas(connection, request) == Next::kAnswered) return;
+  if (spec.scope == Scope::kConnection) return run_connection_command(connection, request);
   feed_monitors(connection.session, spec, connection.session.database, arguments_);
   if (spec.scope == Scope::kEveryShard && shard_map_.shards() > 1) {
     std::vector<Part> parts;
@@ -248,7 +255,7 @@ void Dispatcher::route(Connection& connection, const Request& given) {
 Dispatcher::Next Dispatcher::check_replicas(Connection& connection, const Request& request) {
   const Consistency& consistency = request.consistency;
   const uint32_t wanted = consistency.read.needed(kReplicas);
-  if ((request.spec->flags & kReadonly) == 0 || wanted <= kReplicas) return Next::kGoOn;
+  if (wanted <= kReplicas || !involves(connection.session, *request.spec, kReadonly)) return Next::kGoOn;
   reject(connection,
          "NOREPLICAS " + std::to_string(kReplicas) + " of " + std::to_string(wanted) + " replicas can answer the read",
          request.spec);
@@ -289,16 +296,22 @@ Outcome Dispatcher::run_on_connection(Connection& connection, const CommandSpec&
   return outcome;
 }
 
-// What is replied instead of a write's reply where fewer replicas have it than it asks for; empty where enough have.
-std::string Dispatcher::refusal(const Request& request) const {
-  const uint32_t wanted = request.consistency.write.needed(kReplicas);
-  if ((request.spec->flags & kWrite) == 0 || wanted <= kReplicas) return {};
-  return "-" + no_replicas_error(kReplicas, wanted) + "\r\n";
+bool Dispatcher::involves(const Session& session, const CommandSpec& spec, uint32_t flags) {
+  if ((spec.flags & flags) != 0) return true;
+  return spec.name == "exec" && std::any_of(session.queue.begin(), session.queue.end(),
+                                            [flags](const auto& queued) { return (queued.spec->flags & flags) != 0; });
+}
+
+std::string Dispatcher::refusal(const Consistency& consistency, bool writes) {
+  const uint32_t wanted = consistency.write.needed(kReplicas);
+  if (!writes || wanted <= kReplicas) return {};
+  return "-NOREPLICAS " + std::to_string(kReplicas) + " of " + std::to_string(wanted) +
+         " replicas acknowledged; the write is kept and will spread\r\n";
 }
 
 void Dispatcher::send_to_shard(Connection& connection, const Request& request, ShardId id) {
   Shard* const shard = worker_.executor().shard(id);
-  std::string instead = refusal(request);
+  std::string instead = refusal(request.consistency, (request.spec->flags & kWrite) != 0);
   if (shard != nullptr && request.consistency.after.empty() && instead.empty()) {
     return run_here(connection, *request.spec, request.words, *shard, request.consistency.level);
   }
@@ -313,7 +326,7 @@ void Dispatcher::scatter(Connection& connection, const Request& request, const s
   for (uint32_t i = 0; i < parts.size(); ++i) gather->set_keys(i, parts[i].keys);
   if (request.spec->join == Join::kCursor) gather->set_cursor(shard_map_, parts[0].shard);
   connection.gather_at(place, std::move(gather));
-  connection.override_at(place, refusal(request));
+  connection.override_at(place, refusal(request.consistency, (request.spec->flags & kWrite) != 0));
   for (uint32_t i = 0; i < parts.size(); ++i) {
     send_part(connection, request, parts[i].shard, parts[i].arguments,
               {worker_.index(), i, connection.session.id, place});

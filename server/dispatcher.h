@@ -19,9 +19,6 @@ namespace capstan {
 
 class Worker;
 
-// A write that so few replicas have; the text of -NOREPLICAS.
-std::string no_replicas_error(uint32_t have, uint32_t wanted);
-
 // What came from one connection in this turn.
 struct Received {
   Connection* connection;
@@ -30,6 +27,9 @@ struct Received {
 
 class Dispatcher {
  public:
+  // Home replicas of a shard: this node.
+  static constexpr uint32_t kReplicas = 1;
+
   Dispatcher(Worker& worker, uint32_t shards);
 
   // Takes commands off the front of `input` as long as the connection takes any; returns how many bytes are done with.
@@ -46,6 +46,9 @@ class Dispatcher {
   // Shows a command that has run, or is on its way to its shard, to those who MONITOR.
   void feed_monitors(const Session& session, const CommandSpec& spec, Database database,
                      std::span<const std::string_view> words);
+
+  // Replied instead of what a write replied where fewer replicas have it than it asks for; empty where enough have.
+  static std::string refusal(const Consistency& consistency, bool writes);
 
   // Runs a command of scope kConnection; its reply to `out`, or on kLater later to the place.
   Outcome run_on_connection(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
@@ -84,6 +87,8 @@ class Dispatcher {
   Next resolve(Connection& connection, Request& request);
   Next check(Connection& connection, Request& request);
   Next queue(Connection& connection, const Request& request);
+  // The command has one of the flags, or is EXEC and one that waits for it has.
+  static bool involves(const Session& session, const CommandSpec& spec, uint32_t flags);
   bool postponed(const Connection& connection, const CommandSpec& spec) const;
   void choose_level(Connection& connection, Request& request) const;
   void route(Connection& connection, const Request& request);
@@ -93,7 +98,6 @@ class Dispatcher {
   void scatter(Connection& connection, const Request& request, const std::vector<Part>& parts);
   void run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words, Shard& shard,
                 Level level);
-  std::string refusal(const Request& request) const;
   void send_part(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
                  const ReplyAddress& reply_to);
   static std::unique_ptr<Task> make_task(const Session& session, const Request& request, ShardId shard,

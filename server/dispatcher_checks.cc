@@ -1,5 +1,7 @@
 // What a command has to pass before it runs: its level is taken off, it must exist, fit and be allowed, and it may have
 // to wait for EXEC or for the end of CLIENT PAUSE.
+#include <utility>
+
 #include "server/arity.h"
 #include "server/dispatcher.h"
 #include "server/node.h"
@@ -26,6 +28,13 @@ std::string unknown_command(std::span<const std::string_view> words) {
   return "ERR unknown command '" + std::string(name) + "', with args beginning with: " + rest;
 }
 
+bool stricter(const Consistency& a, const Consistency& b) {
+  const auto rank = [](const Consistency& c) {
+    return std::pair(c.write.needed(Dispatcher::kReplicas), c.read.needed(Dispatcher::kReplicas));
+  };
+  return a.level != b.level ? a.level < b.level : rank(a) > rank(b);
+}
+
 std::string unknown_subcommand(const CommandSpec& container, std::string_view word) {
   std::string name(container.name);
   for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c;
@@ -35,9 +44,9 @@ std::string unknown_subcommand(const CommandSpec& container, std::string_view wo
 }  // namespace
 
 Dispatcher::Next Dispatcher::strip_prefix(Connection& connection, Request& request) {
-  if (request.words.size() < 3 || !same_word(request.words[0], "consistency") || !parse_level(request.words[1])) {
-    return Next::kGoOn;
-  }
+  if (request.words.size() < 3 || !parse_level(request.words[1])) return Next::kGoOn;
+  const CommandSpec* const spec = look_up(request.words[0]);  // it may have another name, or none
+  if (spec == nullptr || spec->name != "consistency") return Next::kGoOn;
   Result<ParsedConsistency> parsed = parse_consistency(request.words.subspan(1));
   if (!parsed) {
     reject(connection, parsed.error().message);
@@ -119,12 +128,7 @@ Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
 bool Dispatcher::postponed(const Connection& connection, const CommandSpec& spec) const {
   const uint32_t flags = worker_.flags();
   if ((flags & (kPausedAll | kPausedWrites)) == 0) return false;
-  if ((flags & kPausedAll) != 0 || (spec.flags & (kWrite | kMayReplicate)) != 0) return true;
-  if (spec.name != "exec") return false;
-  for (const TransactionCommand& command : connection.session.queue) {
-    if ((command.spec->flags & (kWrite | kMayReplicate)) != 0) return true;
-  }
-  return false;
+  return (flags & kPausedAll) != 0 || involves(connection.session, spec, kWrite | kMayReplicate);
 }
 
 Dispatcher::Next Dispatcher::queue(Connection& connection, const Request& request) {
@@ -151,9 +155,13 @@ void Dispatcher::choose_level(Connection& connection, Request& request) const {
     return;
   }
   const Consistency* chosen = nullptr;
-  const auto first_key = static_cast<size_t>(request.spec->keys.first);
-  if (policy.has_patterns() && first_key > 0 && first_key < request.words.size()) {
-    chosen = policy.match(request.words[first_key]);
+  if (policy.has_patterns()) {
+    // Of several keys the strictest.
+    for_each_key(*request.spec, request.words.size(), [&](size_t key) {
+      const Consistency* const match = policy.match(request.words[key]);
+      const Consistency* const own = match != nullptr ? match : &policy.fallback();
+      if (chosen == nullptr || stricter(*own, *chosen)) chosen = own;
+    });
   }
   request.consistency = chosen != nullptr ? *chosen : policy.fallback();
 }

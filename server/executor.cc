@@ -9,12 +9,23 @@
 namespace capstan {
 namespace {
 
+// Of arguments of commands that wait. A client that sends and leaves, over and over, keeps some of its writes here;
+// from this on writes that have to wait for memory are refused.
+constexpr size_t kMaxWaitingBytes = 256 << 20;
+
 bool is_write(const Task& task) {
   if (!task.transaction) return task.spec != nullptr && (task.spec->flags & kWrite) != 0;
   for (const TransactionCommand& command : task.transaction->commands) {
     if ((command.spec->flags & kWrite) != 0) return true;
   }
   return false;
+}
+
+size_t argument_bytes(const Task& task) {
+  size_t bytes = task.arguments.bytes();
+  if (!task.transaction) return bytes;
+  for (const TransactionCommand& command : task.transaction->commands) bytes += command.arguments.bytes();
+  return bytes;
 }
 
 // Instead of what the task would do.
@@ -132,6 +143,7 @@ void Executor::park(std::unique_ptr<Task> task, Outcome why) {
   Shard& shard = *by_id_[task->shard];
   task->parked_since_ms = worker_.now_ms();
   Lane& lane = lanes_[key];
+  waiting_bytes_ += argument_bytes(*task);
   lane.tasks.push_back(std::move(task));
   ++waiting_tasks_;
   if (lane.tasks.size() > 1) return prefetch(*lane.tasks.back());
@@ -206,6 +218,7 @@ void Executor::run_lane(const LaneKey& key) {
     auto lane = lanes_.find(key);
     CHECK(lane != lanes_.end() && !lane->second.tasks.empty());
     Task& task = *lane->second.tasks.front();
+    const size_t bytes = argument_bytes(task);  // what runs may take them away
     scratch_.clear();
     const Outcome outcome = attempt(task, scratch_);
     if (outcome == Outcome::kFetch) return wait_for_rows(key, *by_id_[key.shard]);
@@ -215,13 +228,16 @@ void Executor::run_lane(const LaneKey& key) {
     const bool last = lane->second.tasks.empty();
     if (last) lanes_.erase(lane);
     --waiting_tasks_;
+    waiting_bytes_ -= bytes;
     complete(std::move(done), scratch_.view());
     if (last) return;
   }
 }
 
 bool Executor::overdue(const Task& task) const {
-  return task.parked_since_ms != 0 && worker_.now_ms() - task.parked_since_ms > worker_.settings().overload_timeout_ms;
+  if (task.parked_since_ms == 0) return false;
+  return waiting_bytes_ > kMaxWaitingBytes ||
+         worker_.now_ms() - task.parked_since_ms > worker_.settings().overload_timeout_ms;
 }
 
 void Executor::complete(std::unique_ptr<Task> task, std::string_view reply) {

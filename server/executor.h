@@ -97,6 +97,7 @@ class Executor {
   std::vector<LaneKey> ready_;    // to be tried in this turn
   std::vector<LaneKey> running_;  // being tried
   size_t waiting_tasks_ = 0;
+  size_t waiting_bytes_ = 0;
   bool writes_parked_ = false;
   resp::OutputBuffer scratch_;
 };

@@ -22,6 +22,7 @@ struct FinishingTransaction {
   size_t next = 0;        // in the queue
   size_t next_shard = 0;  // in shard_reply_ends
   resp::OutputBuffer reply;
+  std::string instead;  // of the reply; empty: none
 };
 
 // Goes on at the place where EXEC's reply will be; `reply` is that of the command that returned kLater, empty at first.

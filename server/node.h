@@ -65,7 +65,6 @@ class Node {
   // `flush` is false: the journal has everything), the journal is synced, run() returns. On any worker; several calls
   // are one. Returns at once.
   void shut_down(Worker& caller, bool flush);
-  bool shutting_down() const { return shutting_down_.load(std::memory_order_relaxed); }
   bool flush_at_end() const { return flush_at_end_.load(std::memory_order_relaxed); }
 
  private:

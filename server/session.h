@@ -20,7 +20,7 @@ namespace capstan {
 class Connection;
 class Worker;
 
-// One word that is zero for a connection in the ordinary state; everything else takes the slow path of dispatch.cc.
+// One word that is zero for a connection in the ordinary state; everything else takes the slow path of dispatcher.cc.
 enum SessionFlag : uint32_t {
   kStranger = 1u << 0,  // has to authenticate first
   kInMulti = 1u << 1,

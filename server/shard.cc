@@ -33,8 +33,7 @@ constexpr int64_t kIdleFlush_ms = 10'000;
 constexpr int64_t kRetryFlush_ms = 1'000;
 constexpr size_t kEvictionSlice = 2'000;
 
-constexpr std::string_view kNoRoom =
-    "MISCONF the disk is full: writes are refused until there is space, reads go on. Nothing was changed.";
+constexpr std::string_view kNoRoom = "MISCONF the disk is full: writes are refused until there is space, reads go on";
 
 uint64_t random_word() {
   std::random_device source;

@@ -45,6 +45,7 @@ struct Transaction {
   // When it has run: its commands' replies, one behind the other, and where each ends.
   bool aborted = false;  // a watched key had changed
   bool refused = false;  // as a whole: the reply is the one error that says why
+  std::string instead;   // of the replies, if it took effect and too few replicas have it; empty: enough have
   std::vector<size_t> reply_ends;
 };
 

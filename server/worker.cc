@@ -301,6 +301,8 @@ void Worker::adopt_settings(SettingsSnapshot settings) {
   settings_ = std::move(settings);
   limits_.max_bulk_bytes = settings_->proto_max_bulk_bytes;
   limits_.max_inline_bytes = settings_->proto_inline_max_bytes;
+  hard_output_bytes_ =
+      settings_->output_limit_normal.hard_bytes == 0 ? SIZE_MAX : settings_->output_limit_normal.hard_bytes;
   set_flag(kLevelRules, settings_->levels.has_patterns() || !settings_->levels.fallback().plain());
   slow_log_.trim(settings_->slowlog_max_len);
   constexpr int64_t kMaxMicroseconds = INT64_MAX / 1000;

@@ -69,6 +69,8 @@ class Worker {
   Node& node() { return node_; }
   const Settings& settings() const { return *settings_; }
   const resp::Limits& limits() const { return limits_; }
+  // client-output-buffer-limit of ordinary clients; SIZE_MAX: none.
+  size_t hard_output_bytes() const { return hard_output_bytes_; }
   event_base* base() { return base_; }
   WorkerCounters& counters() { return counters_; }
   const WorkerCounters& counters() const { return counters_; }  // any thread
@@ -222,6 +224,7 @@ class Worker {
   const unsigned index_;
   SettingsSnapshot settings_;
   resp::Limits limits_;
+  size_t hard_output_bytes_ = SIZE_MAX;
   WorkerCounters counters_;
   ErrorCounts errors_;
   SlowLog slow_log_;

@@ -84,7 +84,7 @@ Outcome readwrite(Call& call) {
 constexpr CommandSpec kCommands[] = {
     {.name = "consistency",
      .arity = -2,
-     .flags = kLoading | kStale | kFast | kMovableKeys,
+     .flags = kLoading | kStale | kFast | kMovableKeys | kAfterOthers,
      .run = consistency,
      .categories = "connection",
      .group = "connection",

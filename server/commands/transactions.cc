@@ -52,6 +52,9 @@ std::unique_ptr<Task> make_task(const Call& call, ShardId shard, std::vector<Tra
   task->spec = call.spec;
   task->database = session.database;
   task->transaction = std::make_unique<Transaction>();
+  const bool writes = std::any_of(commands.begin(), commands.end(),
+                                  [](const TransactionCommand& c) { return (c.spec->flags & kWrite) != 0; });
+  task->transaction->instead = Dispatcher::refusal(session.effective, writes);
   task->transaction->commands = std::move(commands);
   task->transaction->watched = std::move(session.watched);
   return task;
@@ -74,6 +77,7 @@ void write_outcome(resp::Writer& writer, const Task& task, std::string_view repl
   const Transaction& transaction = *task.transaction;
   if (transaction.aborted) return writer.null_array();
   if (transaction.refused) return writer.raw(replies);
+  if (!transaction.instead.empty()) return writer.raw(transaction.instead);
   writer.array(transaction.commands.size());
   writer.raw(replies);
 }
@@ -139,6 +143,7 @@ Outcome run_mixed(Call& call, ShardId shard, std::vector<TransactionCommand> que
     }
     finishing->shard_replies = replies;
     finishing->shard_reply_ends = transaction.reply_ends;
+    finishing->instead = transaction.instead;
     begin_finishing(origin, done.reply_to, std::move(finishing));
   };
   const unsigned owner = worker.dispatcher().owner(shard);
@@ -309,8 +314,9 @@ void continue_transaction(Connection& connection, uint64_t place, std::string_vi
   session.exec_commands = 0;
   feed_exec(session, *finishing.exec);
   resp::OutputBuffer whole = std::move(finishing.reply);
+  const std::string instead = std::move(finishing.instead);
   connection.finish_at(place, nullptr);
-  connection.deliver(place, 0, whole.view(), 0);
+  connection.deliver(place, 0, instead.empty() ? whole.view() : instead, 0);
 }
 
 std::span<const CommandSpec> transaction_commands() { return kCommands; }

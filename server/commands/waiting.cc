@@ -177,7 +177,7 @@ Outcome waitaof(Call& call) {
 constexpr CommandSpec kCommands[] = {
     {.name = "wait",
      .arity = 3,
-     .flags = kNoscript,
+     .flags = kNoscript | kAfterOthers,
      .run = wait,
      .categories = "connection",
      .group = "generic",
@@ -188,7 +188,7 @@ constexpr CommandSpec kCommands[] = {
      .tips = "request_policy:all_shards response_policy:agg_min"},
     {.name = "waitaof",
      .arity = 4,
-     .flags = kNoscript,
+     .flags = kNoscript | kAfterOthers,
      .run = waitaof,
      .categories = "connection",
      .group = "generic",
