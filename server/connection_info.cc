@@ -84,6 +84,7 @@ void Connection::require_authentication(bool required) {
 std::string Connection::describe(int64_t now_ms) const {
   std::string flags;
   if (session.has(kMonitoring)) flags += 'O';
+  if (session.blocked) flags += 'b';
   const bool transaction = session.has(kInMulti) || session.exec_commands > 0;
   if (transaction) flags += 'x';
   if (session.unix_socket) flags += 'U';

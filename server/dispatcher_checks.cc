@@ -111,6 +111,8 @@ Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
     error = "ERR wrong number of arguments for '" + command_full_name(spec) + "' command";
   } else if (session.has(kStranger) && (spec.flags & kNoAuth) == 0) {
     error = "NOAUTH Authentication required.";
+  } else if (session.has(kMonitoring) && (spec.flags & (kWrite | kReadonly | kMayReplicate)) != 0) {
+    error = "ERR Replica can't interact with the keyspace";  // as Redis calls a connection that runs MONITOR
   } else if (session.has(kInMulti) && (spec.flags & kNoMulti) != 0) {
     error = "ERR Command not allowed inside a transaction";
   } else if (request.own_level && session.has(kInMulti) && (spec.flags & kNotQueued) == 0) {

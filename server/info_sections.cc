@@ -48,7 +48,7 @@ void write_clients(InfoText& text, const InfoContext& context) {
   text.field("maxclients", context.settings.max_clients);
   text.field("client_recent_max_input_buffer", largest(context.report, &WorkerReport::largest_input_bytes));
   text.field("client_recent_max_output_buffer", largest(context.report, &WorkerReport::largest_output_bytes));
-  text.field("blocked_clients", 0);
+  text.field("blocked_clients", total(context.report, &WorkerReport::blocked_clients));
   text.field("tracking_clients", 0);
   text.field("clients_in_timeout_table", 0);
   text.field("parked_commands", total(context.report, &WorkerReport::waiting_tasks));

@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -119,6 +120,7 @@ int serve(const std::vector<std::string_view>& words) {
   if (!logging) return fail(logging.error().message);
   set_log_level(settings->log_level);
   if (settings->daemonize && daemon(1, 0) != 0) return fail("cannot go to the background");
+  std::signal(SIGHUP, SIG_IGN);  // the terminal that it was started from may go
   return run(configuration, std::make_shared<Settings>(settings.value()));
 }
 

@@ -53,7 +53,8 @@ WorkerReport report_worker(Worker& worker) {
   report.writes_parked = worker.executor().writes_parked();
   worker.for_each_connection([&report](Connection& connection) {
     report.largest_input_bytes = std::max<uint64_t>(report.largest_input_bytes, connection.input_bytes());
-    report.largest_output_bytes = std::max<uint64_t>(report.largest_output_bytes, connection.output().size());
+    report.blocked_clients += connection.session.blocked != nullptr;
+    report.largest_output_bytes = std::max<uint64_t>(report.largest_output_bytes, connection.output_bytes());
     report.client_memory_bytes += sizeof(Connection) + connection.input_bytes() + connection.output().capacity();
   });
   report.rates = worker.rates();

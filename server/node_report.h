@@ -53,6 +53,7 @@ struct WorkerReport {
   uint64_t forwarded_commands = 0;
   uint64_t turns = 0;
   uint64_t waiting_tasks = 0;
+  uint64_t blocked_clients = 0;  // that wait in WAIT or WAITAOF
   bool writes_parked = false;
   uint64_t largest_input_bytes = 0;
   uint64_t largest_output_bytes = 0;

@@ -1,5 +1,6 @@
 // CLIENT and its subcommands.
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "resp/number.h"
@@ -143,12 +144,17 @@ Outcome list(Call& call) {
           (*lines)[worker.index()].emplace_back(connection.session.id, connection.describe(now_ms));
         });
       },
-      [lines, later](Worker&) {
-        Lines all;
-        for (Lines& part : *lines) all.insert(all.end(), part.begin(), part.end());
-        std::sort(all.begin(), all.end());
+      [lines, later, ids = filter.ids](Worker&) {
+        std::map<uint64_t, std::string> all;
+        for (Lines& part : *lines) all.insert(part.begin(), part.end());
         std::string text;
-        for (const auto& [number, line] : all) text.append(line).append("\n");
+        // As asked for, also twice; else all.
+        for (const uint64_t number : ids) {
+          if (const auto found = all.find(number); found != all.end()) text.append(found->second).append("\n");
+        }
+        if (ids.empty()) {
+          for (const auto& [number, line] : all) text.append(line).append("\n");
+        }
         resp::OutputBuffer out;
         resp::Writer(out, later.protocol()).verbatim("txt", text);
         later.send(out.view());

@@ -138,7 +138,6 @@ Outcome reset(Call& call) {
   session.database = 0;
   session.protocol = resp::Protocol::kResp2;
   session.name.clear();
-  session.no_evict = false;
   session.consistency = Consistency();
   session.set(kOwnLevel, false);
   session.set(kLocalReads, false);
