@@ -83,6 +83,10 @@ class Journal {
   // Bytes that can certainly be appended and written without asking the disk for space; compare with entry_cost.
   uint64_t room() const { return batch_.room() + pool_.ready() * batch_.segment_room(); }
   uint64_t entry_cost(uint64_t payload_bytes) const { return batch_.entry_cost(payload_bytes); }
+  // The next segment is not prepared yet and the current one nearly full: an append may soon wait for the disk.
+  bool starved() const { return pool_.ready() == 0 && !full() && batch_.room() < batch_.segment_room() / 4; }
+  // Deletes the segments that are kept for use again: others lack the space.
+  void drop_spares() { pool_.drop_spares(); }
   // The disk has no space for the next segments; it is tried again until it has. Any thread.
   bool full() const { return pool_.full(); }
   // Whether a write or sync has failed for good. Any thread.

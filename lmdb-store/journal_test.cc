@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
@@ -136,6 +137,28 @@ BOOST_AUTO_TEST_CASE(stale_frames_of_a_recycled_segment_never_pass) {
   }
   BOOST_TEST(seen == 20);
   BOOST_TEST(!node.recovery.cut, "old frames are no torn tail");
+}
+
+BOOST_AUTO_TEST_CASE(spares_are_deleted_when_others_lack_the_space) {
+  TestNode node;
+  BOOST_REQUIRE(node.start().ok());
+  const auto fill = [&node](int entries) {
+    for (int i = 0; i < entries; ++i) {
+      BOOST_REQUIRE(node.put(std::string(400, 'x')).ok());
+      BOOST_REQUIRE(node.journal().write().ok());
+    }
+  };
+  const auto spares = [&node] {
+    const std::vector<std::string> paths = node.files.paths();
+    return std::count_if(paths.begin(), paths.end(), [](const std::string& p) { return p.ends_with(".spare"); });
+  };
+  fill(100);
+  node.journal().release(0, node.journal().end());
+  BOOST_TEST(spares() > 0);
+  node.journal().drop_spares();
+  BOOST_TEST(spares() == 0);
+  fill(100);
+  BOOST_TEST(!node.journal().failed());
 }
 
 // On the real file system, with the journal's threads and entries larger than a segment.

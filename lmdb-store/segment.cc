@@ -160,6 +160,7 @@ void SegmentPool::prepare(Lock& lock) {
 
 void SegmentPool::prepared(Lock& lock, Result<Segment> segment) {
   const bool was_full = full_error_.has_value();
+  const bool was_empty = ready_.empty();
   if (segment) {
     CHECK(next_number_ != UINT32_MAX);
     ++next_number_;
@@ -175,7 +176,8 @@ void SegmentPool::prepared(Lock& lock, Result<Segment> segment) {
   }
   full_.store(full_error_.has_value(), std::memory_order_release);
   taken_.notify_all();
-  if (was_full == full_error_.has_value() && !failure_.failed()) return;
+  const bool filled = was_empty && !ready_.empty();
+  if (was_full == full_error_.has_value() && !filled && !failure_.failed()) return;
   lock.unlock();
   notify();
   lock.lock();
@@ -289,6 +291,22 @@ void SegmentPool::retire(Segment segment) {
     work_.notify_one();
   } else {
     run_inline(lock);
+  }
+}
+
+void SegmentPool::drop_spares() {
+  run([this] { delete_spares(); });
+}
+
+// On the pool's thread, unlocked.
+void SegmentPool::delete_spares() {
+  std::deque<std::string> spares;
+  {
+    const std::lock_guard lock(mutex_);
+    spares.swap(spares_);
+  }
+  for (const std::string& path : spares) {
+    if (Result<> gone = files_.unlink(path); !gone) failure_.fail(gone.error());
   }
 }
 

@@ -33,8 +33,8 @@ struct JournalOptions {
   int64_t retry_ms = 250;
   // false: no threads; what they would do is done within the calls (for simulation).
   bool background = true;
-  // Called when synced() has moved after request_sync, when full() has changed, and on failure; on any thread, so it
-  // may only wake the worker.
+  // Called when synced() has moved after request_sync, when full() has changed, when a segment is ready after there was
+  // none, and on failure; on any thread, so it may only wake the worker.
   std::function<void()> on_event;
 };
 
@@ -80,6 +80,8 @@ class SegmentPool {
   // Takes back a segment that holds nothing of worth. They are given back in the order of their numbers, and leave the
   // disk in that order, so that what a crash leaves is without gaps.
   void retire(Segment segment);
+  // Deletes all spares, soon: others lack the space.
+  void drop_spares();
   // Has the pool's thread run this once, soon.
   void run(std::function<void()> task);
 
@@ -98,6 +100,7 @@ class SegmentPool {
   bool wants_segment() const;
   void prepare(Lock& lock);
   void discard(Lock& lock);
+  void delete_spares();
   void prepared(Lock& lock, Result<Segment> segment);
   Result<Segment> make_segment(uint32_t number, const std::optional<std::string>& spare);
   Result<std::unique_ptr<File>> create_zero_filled(const std::string& path);

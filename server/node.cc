@@ -198,6 +198,8 @@ Result<> Node::open_journals() {
   for (const auto& worker : workers_) {
     lmdb_store::JournalOptions options;
     options.on_event = [&worker = *worker] { worker.wake(); };
+    // What a flush releases is what the next one's journal needs: nothing is deleted and zero-filled again.
+    options.spare_segments = static_cast<uint32_t>(settings_->journal_limit / options.segment_bytes);
     Result<std::unique_ptr<lmdb_store::Journal>> journal =
         lmdb_store::Journal::open(files, settings_->directory, worker->index(), options, recovery.value());
     if (!journal) return journal.error();

@@ -410,6 +410,7 @@ void Shard::Impl::end_flush(int64_t now_ms) {
     }
     spdlog::error("shard {}: no space for a flush, it is tried again: {}", id, result.error().message);
     retry_flush_ms = now_ms + kRetryFlush_ms;
+    journal->drop_spares();
   } else {
     ++stats.flushes;
     stats.flushed_rows += rows;
@@ -463,7 +464,7 @@ Result<> Shard::close(bool flush) {
 bool Shard::overloaded() const {
   // While a flush runs, as much again may get dirty; the same when one failed and its rows are dirty again.
   const Keyspace& keyspace = *impl_->keyspace;
-  return keyspace.dirty_bytes() / (impl_->job ? 1 : 2) >= keyspace.options().dirty_bytes;
+  return impl_->journal->starved() || keyspace.dirty_bytes() / (impl_->job ? 1 : 2) >= keyspace.options().dirty_bytes;
 }
 
 void Shard::set_active_expiry(bool on) { impl_->active_expiry = on; }

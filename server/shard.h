@@ -79,7 +79,7 @@ class Shard {
   bool turn(int64_t now_ms);
   // Expires keys in the background (DEBUG SET-ACTIVE-EXPIRE).
   void set_active_expiry(bool on);
-  // The write could not be evaluated now for want of memory: writers should be parked (their sockets not read).
+  // A write would have to wait for memory or for the journal's next segment: writers should be parked.
   bool overloaded() const;
 
   // A durable checkpoint: flushes everything; done(result) is called on this thread.
