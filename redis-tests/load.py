@@ -43,7 +43,7 @@ class Writer(threading.Thread):
         return (number * 7919) % KEYS_PER_WRITER
 
     def command(self, number):
-        kind, name = self.kind(number), b"w%d" % self.identity
+        kind, name = self.kind(number), b"{w%d}" % self.identity
         if kind == "counter":
             return [encode("INCR", name + b":counter")]
         if kind == "pair":
@@ -82,7 +82,7 @@ class Writer(threading.Thread):
 
     def surviving(self, client):
         """The last number whose effect is there; fails when the state is not that after exactly that many writes."""
-        name = b"w%d" % self.identity
+        name = b"{w%d}" % self.identity
         keys = [name + b":%d" % index for index in range(KEYS_PER_WRITER)]
         values = [reply.value for reply in client.call("MGET", *keys).value]
         counter, left, right = (

@@ -24,6 +24,7 @@ SUITES = [
     "consistency",
     "clients",
     "concurrency",
+    "sharded",
     "durability",
     "malformed",
     "lifecycle",

@@ -117,25 +117,25 @@ def loaded(context):
 
 def test_load_notices_half_a_transaction(context):
     load = loaded(context)
-    load.server.call("INCR", "w0:left")
+    load.server.call("INCR", "{w0}:left")
     expect_failure(load.check, "half there")
 
 
 def test_load_notices_a_repeated_increment(context):
     load = loaded(context)
-    load.server.call("INCR", "w0:counter")
+    load.server.call("INCR", "{w0}:counter")
     expect_failure(load.check, "w")
 
 
 def test_load_notices_a_damaged_value(context):
     load = loaded(context)
-    load.server.call("SETRANGE", "w0:7", "20", "!")
+    load.server.call("SETRANGE", "{w0}:7", "20", "!")
     expect_failure(load.check, "damaged")
 
 
 def test_load_notices_one_missing_write(context):
     load = loaded(context)
-    load.server.call("DEL", "w0:7")
+    load.server.call("DEL", "{w0}:7")
     expect_failure(load.check, "key 7")
 
 
