@@ -143,7 +143,8 @@ void Executor::park(std::unique_ptr<Task> task, Outcome why) {
   Shard& shard = *by_id_[task->shard];
   task->parked_since_ms = worker_.now_ms();
   Lane& lane = lanes_[key];
-  waiting_bytes_ += argument_bytes(*task);
+  task->argument_bytes = argument_bytes(*task);
+  waiting_bytes_ += task->argument_bytes;
   lane.tasks.push_back(std::move(task));
   ++waiting_tasks_;
   if (lane.tasks.size() > 1) return prefetch(*lane.tasks.back());
@@ -218,7 +219,6 @@ void Executor::run_lane(const LaneKey& key) {
     auto lane = lanes_.find(key);
     CHECK(lane != lanes_.end() && !lane->second.tasks.empty());
     Task& task = *lane->second.tasks.front();
-    const size_t bytes = argument_bytes(task);  // what runs may take them away
     scratch_.clear();
     const Outcome outcome = attempt(task, scratch_);
     if (outcome == Outcome::kFetch) return wait_for_rows(key, *by_id_[key.shard]);
@@ -228,7 +228,7 @@ void Executor::run_lane(const LaneKey& key) {
     const bool last = lane->second.tasks.empty();
     if (last) lanes_.erase(lane);
     --waiting_tasks_;
-    waiting_bytes_ -= bytes;
+    waiting_bytes_ -= done->argument_bytes;
     complete(std::move(done), scratch_.view());
     if (last) return;
   }

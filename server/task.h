@@ -71,6 +71,7 @@ struct Task {
   // While it waits.
   std::unique_ptr<CommandState> state;
   int64_t parked_since_ms = 0;
+  size_t argument_bytes = 0;
   int64_t elapsed_ns = 0;
 };
 
