@@ -1,6 +1,8 @@
-// The rows that a flush will write: those that changed since the last one began. Unordered where commands touch it;
-// bucketed by database and slot range, so that a flush, and a range read that needs order, sorts little at a time.
-// One worker's; handed to the flush thread as a whole.
+// The rows that flushes have yet to write, in buckets by database and slot range of their keys, so that a flush takes
+// some buckets at a time, and a range read that needs order sorts little at a time. Within a bucket they are unordered
+// where commands touch them. A string's chunks are in the bucket of its key: they are flushed together.
+//
+// One worker's; a bucket that was taken is the flush's (flush.h).
 #pragma once
 
 #include <cstdint>
@@ -18,55 +20,69 @@ class DirtySet {
  public:
   static constexpr size_t kSlotsPerBucket = 16;
   static constexpr size_t kBucketsPerDatabase = kSlots / kSlotsPerBucket;
-  using Bucket = std::vector<TableRow*>;
+  static constexpr size_t kBuckets = size_t{kDatabases} * kBucketsPerDatabase;
+  using Rows = std::vector<TableRow*>;
+  struct Bucket {
+    Rows keys;
+    Rows elements;
+    uint64_t bytes = 0;  // allocated for the rows
+    size_t size() const { return keys.size() + elements.size(); }
+  };
 
-  // Names the row; its dirty_index says where.
-  void add(TableRow* row);
-  // Another row of the same key takes the place of one that was added.
-  void replace(const TableRow* row, TableRow* with);
-
-  // Forgets the key rows of a database.
-  void drop(Database database);
-
-  // Key rows of one bucket, in no order; nullptr if there are none. index = bucket_of(sort_key).
-  const Bucket* key_rows(size_t index) const;
-  const Bucket& element_rows() const { return elements_; }
-  static size_t bucket_of(uint64_t sort_key) {
+  // Of a key row's sort key.
+  static constexpr size_t bucket_of(uint64_t sort_key) {
     const size_t database = sort_key >> 56, slot = (sort_key >> 40) & 0xffff;
     return database * kBucketsPerDatabase + slot / kSlotsPerBucket;
   }
-  static constexpr size_t kBuckets = size_t{kDatabases} * kBucketsPerDatabase;
 
-  // The same in key order; sorts what was added since the last call.
-  const Bucket& sorted_key_rows(size_t index);
+  // Names the row; it says where it is named.
+  void add(TableRow* row, size_t bucket);
+  // A dirty row is named here, or else in the flush that took its bucket.
+  bool names(const TableRow* row) const {
+    return databases_[row->bucket / kBucketsPerDatabase]->turns[row->bucket % kBucketsPerDatabase] == row->turn;
+  }
+  // Another row of the same key takes the place of one that is named.
+  void replace(const TableRow* row, TableRow* with);
+  // Brings into the processor's caches what add() writes.
+  void prefetch(size_t bucket) const {
+    const auto& database = databases_[bucket / kBucketsPerDatabase];
+    if (database) __builtin_prefetch(std::to_address(database->buckets[bucket % kBucketsPerDatabase].keys.end()), 1);
+  }
 
-  // Visits every row once, some per call; what was visited may be freed.
-  class Walk {
-   public:
-    void reset() { *this = {}; }
-    // Visits up to `count` rows; true if there are more.
-    template <typename Visit>
-    bool take(const DirtySet& set, size_t count, Visit&& visit);
+  // The bucket's rows; it is empty then.
+  Bucket take(size_t bucket);
+  // The element rows of a database.
+  template <typename Visit>
+  void for_each_element(Database database, Visit&& visit) const;
+  // Forgets a database.
+  void drop(Database database);
 
-   private:
-    size_t bucket_ = 0;  // kBuckets: the element rows
-    size_t index_ = 0;
-  };
+  // The bucket's key rows in key order; sorts what was added since the last call.
+  const Rows& sorted_key_rows(size_t bucket);
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  uint64_t bytes() const { return bytes_; }
 
  private:
   struct DatabaseBuckets {
     std::vector<Bucket> buckets{kBucketsPerDatabase};
-    std::vector<uint32_t> sorted = std::vector<uint32_t>(kBucketsPerDatabase);  // so many of each are in order
+    std::vector<uint32_t> sorted = std::vector<uint32_t>(kBucketsPerDatabase);  // so many key rows are in order
+    std::vector<uint8_t> turns = std::vector<uint8_t>(kBucketsPerDatabase);     // another one after each take
   };
-  Bucket& bucket(const TableRow* row);
+  Bucket& bucket(const TableRow* row) {
+    return databases_[row->bucket / kBucketsPerDatabase]->buckets[row->bucket % kBucketsPerDatabase];
+  }
+  static Rows& rows(Bucket& bucket, const TableRow* row) {
+    return row->has(TableRow::kElement) ? bucket.elements : bucket.keys;
+  }
 
   std::unique_ptr<DatabaseBuckets> databases_[kDatabases];
-  Bucket elements_;
   size_t size_ = 0;
+  uint64_t bytes_ = 0;
 };
+
+static_assert(DirtySet::kBuckets <= 1 << 16, "a row has 16 bits for its bucket");
 
 // Key order: sort key, then the key's bytes.
 inline bool in_key_order(const TableRow* a, const TableRow* b) {
@@ -74,17 +90,11 @@ inline bool in_key_order(const TableRow* a, const TableRow* b) {
 }
 
 template <typename Visit>
-bool DirtySet::Walk::take(const DirtySet& set, size_t count, Visit&& visit) {
-  while (bucket_ <= kBuckets) {
-    const Bucket* rows = bucket_ == kBuckets ? &set.elements_ : set.key_rows(bucket_);
-    for (; rows && index_ < rows->size(); ++index_) {
-      if (count-- == 0) return true;
-      visit((*rows)[index_]);
-    }
-    ++bucket_;
-    index_ = 0;
+void DirtySet::for_each_element(Database database, Visit&& visit) const {
+  if (!databases_[database]) return;
+  for (const Bucket& bucket : databases_[database]->buckets) {
+    for (TableRow* row : bucket.elements) visit(row);
   }
-  return false;
 }
 
 }  // namespace capstan::lmdb_store

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kStateKey = "state";
 constexpr std::string_view kLogsKey = "logs";
+constexpr std::string_view kGenerationKey = "generation";
 
 }  // namespace
 
@@ -21,6 +22,11 @@ Result<StoredState> read_state(ReadView& view) {
     while (in.ok() && in.remaining() > 0) state.logs.push_back(LogId{in.u64()});
     if (!in.done()) return Error{ErrorCode::kCorrupt, "the dictionary of logs in LMDB is malformed"};
   }
+  if (const auto generation = view.get(Table::kMeta, kGenerationKey)) {
+    Decoder in(*generation);
+    state.next_generation = in.u64();
+    if (!in.done()) return Error{ErrorCode::kCorrupt, "the next generation in LMDB is malformed"};
+  }
   const auto stored = view.get(Table::kMeta, kStateKey);
   if (!stored) return state;
   Decoder in(*stored);
@@ -30,7 +36,6 @@ Result<StoredState> read_state(ReadView& view) {
   state.agreed.boot = in.bytes();
   state.agreed.tail_may_be_lost = in.u8() != 0;
   state.position = in.u64();
-  state.next_generation = in.varint();
   if (!in.done()) return Error{ErrorCode::kCorrupt, "the state row in LMDB is malformed"};
   return state;
 }
@@ -44,17 +49,19 @@ Result<> FlushJob::write_state() {
   out.bytes(state.agreed.boot);
   out.u8(state.agreed.tail_may_be_lost);
   out.u64(state.position);
-  out.varint(state.next_generation);
   return batch_->put(Table::kMeta, kStateKey, value);
 }
 
-// With the first transaction: rows of any may name these logs. The dictionary only grows, so it is right whatever
-// follows.
-Result<> FlushJob::write_logs() {
+// With the first transaction: rows of any may name these logs and generations. The dictionary only grows and generations
+// are not used again, so they are right whatever follows.
+Result<> FlushJob::write_names() {
   std::string value;
   Encoder out(value);
   for (const LogId log : state.logs) out.u64(log.value);
-  return batch_->put(Table::kMeta, kLogsKey, value);
+  if (Result<> done = batch_->put(Table::kMeta, kLogsKey, value); !done) return done;
+  value.clear();
+  out.u64(state.next_generation);
+  return batch_->put(Table::kMeta, kGenerationKey, value);
 }
 
 Result<> FlushJob::run() {
@@ -73,15 +80,20 @@ Result<> FlushJob::write_all() {
   rows_written_ = 0;
   slot_prefix_ = kNoSlot;
   if (Result<> begun = begin(); !begun) return begun;
-  if (Result<> done = write_logs(); !done) return done;
+  if (Result<> done = write_names(); !done) return done;
   for (Database database = 0; database < kDatabases; ++database) {
     if (!cleared[database]) continue;
     if (Result<> done = clear_database(database); !done) return done;
   }
-  if (Result<> done = write_elements(); !done) return done;
-  if (Result<> done = write_keys(); !done) return done;
+  for (const DirtySet::Bucket& bucket : buckets) {
+    if (bucket.size() == 0) continue;
+    if (Result<> done = write_bucket(bucket); !done) return done;
+    if (Result<> done = next_batch_if_full(); !done) return done;
+  }
   if (Result<> done = write_slot(); !done) return done;
-  if (Result<> done = write_state(); !done) return done;
+  if (last) {
+    if (Result<> done = write_state(); !done) return done;
+  }
   return batch_->commit();
 }
 
@@ -93,7 +105,7 @@ Result<> FlushJob::begin() {
 }
 
 Result<> FlushJob::next_batch_if_full() {
-  if (batch_->touched_pages() < batch_pages_ || !rows.element_rows().empty()) return {};
+  if (batch_->touched_pages() < batch_pages_) return {};
   if (Result<> done = write_slot(); !done) return done;
   if (Result<> done = batch_->commit(); !done) return done;
   batch_.reset();
@@ -128,33 +140,26 @@ Result<> FlushJob::clear_database(Database database) {
   return {};
 }
 
-Result<> FlushJob::write_elements() {
-  DirtySet::Bucket ordered = rows.element_rows();
+Result<> FlushJob::put_payload(Table table, const RowKey& key, std::string_view id, std::string_view payload) {
+  if (payload.empty()) return batch_->erase(table, key);
+  return put_row(*batch_, table, key, id, payload);
+}
+
+Result<> FlushJob::write_bucket(const DirtySet::Bucket& bucket) {
+  // A copy: range reads of the worker look at the bucket, too.
+  DirtySet::Rows ordered = bucket.elements;
   std::sort(ordered.begin(), ordered.end(), in_key_order);
   for (const TableRow* row : ordered) {
     const std::string_view id = row->key().substr(8);
     const RowKey key = row_keys_.row_key(row->sort_key, id);
     if (Result<> done = put_payload(Table::kElements, key, id, row->payload()); !done) return done;
   }
-  return {};
-}
-
-Result<> FlushJob::put_payload(Table table, const RowKey& key, std::string_view id, std::string_view payload) {
-  if (payload.empty()) return batch_->erase(table, key);
-  return put_row(*batch_, table, key, id, payload);
-}
-
-Result<> FlushJob::write_keys() {
-  for (size_t bucket = 0; bucket < DirtySet::kBuckets; ++bucket) {
-    const DirtySet::Bucket* unordered = rows.key_rows(bucket);
-    if (!unordered || unordered->empty()) continue;
-    // A copy: range reads of the worker look at the bucket, too.
-    DirtySet::Bucket ordered = *unordered;
-    std::sort(ordered.begin(), ordered.end(), in_key_order);
-    for (const TableRow* row : ordered) {
-      if (Result<> done = write_key(*row); !done) return done;
-      if (Result<> done = next_batch_if_full(); !done) return done;
-    }
+  ordered = bucket.keys;
+  std::sort(ordered.begin(), ordered.end(), in_key_order);
+  for (const TableRow* row : ordered) {
+    if (Result<> done = write_key(*row); !done) return done;
+    if (!bucket.elements.empty()) continue;
+    if (Result<> done = next_batch_if_full(); !done) return done;
   }
   return {};
 }

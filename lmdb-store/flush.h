@@ -1,13 +1,18 @@
-// A flush: writes the rows that changed since the last one to LMDB, in key order, with the clock that they stand for.
-// It runs on the flush thread while the worker goes on: the rows it was given do not change meanwhile (row.h).
+// A flush: writes the rows that changed to LMDB, in key order, and then the clock that LMDB stands for. It runs on the
+// flush thread while the worker goes on, in parts: each job takes some buckets of changed rows (dirty_set.h), and only
+// these do not change meanwhile (row.h). A round of jobs takes every bucket once. The clock and the journal's position
+// are those of the round's beginning, when every row still to be taken was at least that new, and come with the last
+// transaction of its last job.
 //
-// Memory is bounded: the rows go in several durable transactions of at most batch_pages copied pages each, and the
-// clock only with the last. After a crash in between, LMDB holds some rows newer than its clock. That is the state of a
-// rebuild (model, "Rebuild"): each row as of a clock between the last flush and this one, the journal complete up to
-// this one and synced before. Replaying the records above LMDB's clock (Replay::kYes) leads to the same state. Slot
-// statistics and the expiry index are changed in the transaction that changes the rows, so they always fit the rows.
-// Chunks of long strings and the key rows that name them must go together: where there are chunks, all is one
-// transaction.
+// So LMDB usually holds rows newer than its clock. That is the state of a rebuild (model, "Rebuild"): each row as of a
+// clock between the stored one and that of its job, the journal complete up to there, because it is synced before a job
+// begins. Replaying the records above LMDB's clock (Replay::kYes) leads to the same state. It is also what makes a
+// crash at any point, several transactions per job and giving up a round harmless. Slot statistics and the expiry index
+// are changed in the transaction that changes the rows, so they always fit the rows; names that rows refer to (logs,
+// generations) come with the first transaction of a job. Chunks of long strings and the key rows that name them must go
+// together: a bucket with chunks is written in one transaction.
+//
+// Memory is bounded: a transaction that has copied batch_pages pages is committed.
 #pragma once
 
 #include <array>
@@ -74,10 +79,17 @@ class FlushJob {
       : store_(store), row_keys_(row_keys), batch_pages_(batch_pages) {}
 
   // Filled by the keyspace before run().
-  DirtySet rows;
-  StoredState state;
+  size_t first_bucket = 0;
+  std::vector<DirtySet::Bucket> buckets;   // from the first on, without a gap
   std::array<bool, kDatabases> cleared{};  // erased before anything is written
   uint64_t bytes = 0;                      // of the rows, in memory
+  StoredState state;                       // logs and generations as of now, the rest as of the round's beginning
+  bool last = false;                       // of its round: the state holds when this job has ended
+
+  // The rows of a bucket; nullptr: it is not this job's.
+  const DirtySet::Bucket* bucket(size_t index) const {
+    return index - first_bucket < buckets.size() ? &buckets[index - first_bucket] : nullptr;
+  }
 
   // On the flush thread. On an error LMDB holds what the transactions before it wrote.
   Result<> run();
@@ -93,15 +105,14 @@ class FlushJob {
   // Commits and begins anew when the transaction has grown large.
   Result<> next_batch_if_full();
   Result<> clear_database(Database database);
-  Result<> write_elements();
-  Result<> write_keys();
+  Result<> write_bucket(const DirtySet::Bucket& bucket);
   Result<> write_key(const TableRow& row);
   Result<> put_payload(Table table, const RowKey& key, std::string_view id, std::string_view payload);
   Result<> erase_generation(uint64_t generation);
   Result<> count(uint64_t sort_key, const RowStanding& before, const RowStanding& after);
   Result<> update_expiry(std::string_view row_key, const RowStanding& before, const RowStanding& after);
   Result<> write_slot();
-  Result<> write_logs();
+  Result<> write_names();
   Result<> write_state();
 
   Store& store_;

@@ -128,29 +128,30 @@ void Keyspace::free_row(TableRow* row) {
   TableRow::free(row);
 }
 
+void Keyspace::forget_row(RowTable& table, TableRow* row) {
+  table.erase(row, hash64(row->key()));
+  if (in_flush(*row)) return row->set(TableRow::kReplaced);
+  free_row(row);
+}
+
 TableRow* Keyspace::writable(RowTable& table, TableRow* old, uint64_t sort_key, std::string_view key, uint64_t hash,
-                             size_t payload_bytes) {
-  const bool listed = old && old->has(TableRow::kDirty) && old->epoch == epoch_;
-  const bool shared = old && old->has(TableRow::kDirty) && old->epoch != epoch_;  // a flush is reading it
+                             size_t payload_bytes, size_t bucket) {
+  const bool shared = old && in_flush(*old);
+  const bool named = old && old->has(TableRow::kDirty) && !shared;
   TableRow* row = old;
   if (!old || shared || !old->fits(payload_bytes)) {
     row = TableRow::make(sort_key, key, payload_bytes);
     row->flags =
         static_cast<uint8_t>((&table == &elements_ ? TableRow::kElement : 0) | TableRow::kDirty | TableRow::kUsed);
-    row->epoch = epoch_;
     row_bytes_ += row->allocated_bytes();
-    dirty_bytes_ += row->allocated_bytes();
     old ? table.replace(old, row, hash) : table.insert(row, hash);
     added_rows_ += !old;
   }
-  if (listed && row != old) {
+  if (named && row != old) {
     dirty_.replace(old, row);
-    dirty_bytes_ -= old->allocated_bytes();
-  } else if (!listed) {
-    if (row == old) dirty_bytes_ += row->allocated_bytes();
+  } else if (!named) {
     row->set(TableRow::kDirty);
-    row->epoch = epoch_;
-    dirty_.add(row);
+    dirty_.add(row, bucket);
   }
   if (row != old && shared) old->set(TableRow::kReplaced);
   if (row != old && old && !shared) free_row(old);

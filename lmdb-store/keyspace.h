@@ -129,7 +129,7 @@ class Keyspace {
   // --- memory and flushing
   uint64_t memory_bytes() const { return row_bytes_ + keys_.index_bytes() + elements_.index_bytes(); }
   uint64_t row_bytes() const { return row_bytes_; }
-  uint64_t dirty_bytes() const { return dirty_bytes_; }
+  uint64_t dirty_bytes() const { return dirty_.bytes(); }
   uint64_t rows() const { return keys_.size() + elements_.size(); }
   const Options& options() const { return options_; }
   void set_limits(uint64_t cache_bytes, uint64_t dirty_bytes);
@@ -139,11 +139,16 @@ class Keyspace {
   // added since the last call (CLOCK passes a used row once), so that it keeps up. True if more is to do.
   bool evict(size_t rows);
 
-  // Takes the dirty rows as they are now, with everything of the journals below `position`. The caller runs the job on
-  // the flush thread (after the journal is synced up to there) and hands it back. Precondition: no flush is under way,
-  // and there is something to flush.
-  std::shared_ptr<FlushJob> begin_flush(Position position);
+  // Takes the next buckets of dirty rows, of about so many bytes, as they are now (flush.h); kWhole: all of them, as a
+  // round of their own. position: the end of the journals; everything of the shard below it has been applied. The
+  // caller runs the job on the flush thread, after the journal is synced up to there, and then calls finish_flush().
+  // Precondition: no job is under way, and there is something to flush.
+  static constexpr uint64_t kWhole = UINT64_MAX;
+  std::shared_ptr<FlushJob> begin_flush(Position position, uint64_t bytes);
   bool flushing() const { return flushing_ != nullptr; }
+  uint64_t flushing_bytes() const { return flushing_ ? flushing_->bytes : 0; }
+  // Of a round's rows, the share that was taken; 0 between rounds.
+  double flush_progress() const;
   bool needs_flush() const {
     return !dirty_.empty() || cleared_any_ || applied_ != flushed_ || agreed_ != flushed_agreed_;
   }
@@ -151,7 +156,7 @@ class Keyspace {
   const AgreedLog& agreed_log() const { return agreed_; }
   void set_agreed_log(AgreedLog log) { agreed_ = std::move(log); }
   // After the job ended: marks its rows clean, a slice of them per call; true while there is more to do. If the job
-  // failed, its rows become dirty again.
+  // failed, its rows become dirty again, and the round goes on with them.
   bool finish_flush();
   // find() never answers kUnknown.
   bool reads_at_once() const { return complete_ || store_.size_bytes() <= options_.inline_read_bytes; }
@@ -172,7 +177,7 @@ class Keyspace {
 
   // keyspace_join.cc
   void apply_clear(Database database, const RecordHead& head);
-  void drop_database(Database database);
+  void drop_databases(std::span<const Database> databases);
   void apply_key(const KeyEffect& effect, const RecordHead& head, Replay replay);
   bool join_string(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay);
   bool join_amend(StringForm& form, const ElementEffect& effect, const RecordHead& head, Replay replay, uint16_t log);
@@ -188,17 +193,20 @@ class Keyspace {
   // keyspace_flush.cc
   struct Fetch;
   void add_fetched(const Fetch& fetch);
+  void finish_row(TableRow* row, bool failed);
   void drop_expiry(const TableRow& row);
 
   // keyspace_scan.cc
-  std::vector<TableRow*> changed_rows(size_t bucket, uint64_t from, const DirtySet* flushed);
+  std::vector<TableRow*> changed_rows(size_t bucket, uint64_t from, const FlushJob* flushed);
   void stored_expired_keys(int64_t now_ms, size_t count, std::vector<std::pair<Database, std::string>>& out);
   bool visible(std::string_view payload, int64_t now_ms, ElementKind& kind) const;
 
   // keyspace_chunks.cc
-  void write_chunks(uint64_t generation, std::string_view value);
-  void splice_chunks(StringForm& form, uint64_t offset, std::string_view bytes);
-  void drop_chunks(const StringForm& form);
+  // bucket: of the string's key.
+  void write_chunks(uint64_t generation, std::string_view value, size_t bucket);
+  void splice_chunks(StringForm& form, uint64_t offset, std::string_view bytes, size_t bucket);
+  // The chunks of a value that is no more.
+  void drop_chunks(const StringForm& form, size_t bucket);
   TableRow* chunk(uint64_t generation, uint32_t index);
 
   // keyspace.cc
@@ -206,7 +214,10 @@ class Keyspace {
   TableRow* read_element_row(std::string_view key, uint64_t hash);
   // A row for the key with room for the payload, dirty, in the table; `old` is its row so far or nullptr.
   TableRow* writable(RowTable& table, TableRow* old, uint64_t sort_key, std::string_view key, uint64_t hash,
-                     size_t payload_bytes);
+                     size_t payload_bytes, size_t bucket);
+  bool in_flush(const TableRow& row) const { return flushing_ && row.has(TableRow::kDirty) && !dirty_.names(&row); }
+  // Takes the row out of its table and frees it, or lets the flush that reads it do so. It is in no dirty set any more.
+  void forget_row(RowTable& table, TableRow* row);
   TableRow* add_clean(RowTable& table, uint64_t sort_key, std::string_view key, uint64_t hash, std::string_view payload,
                       bool element);
   void free_row(TableRow* row);
@@ -219,8 +230,13 @@ class Keyspace {
   RowTable elements_;
   DirtySet dirty_;
   std::shared_ptr<FlushJob> flushing_;
-  DirtySet::Walk finished_;
-  uint16_t epoch_ = 1;
+  size_t finished_bucket_ = 0;  // of the job that has ended: where finish_flush() goes on
+  size_t finished_row_ = 0;
+  // The round of flushes that is under way: its state, the rows there were to write, and what was taken of them.
+  StoredState round_;
+  size_t round_rows_ = 0;
+  size_t round_taken_ = 0;
+  size_t next_bucket_ = 0;  // 0: no round is under way
   uint64_t flushes_ = 0;
   LogDictionary logs_;
   Clock applied_;
@@ -232,7 +248,6 @@ class Keyspace {
   SlotStatistics slots_;
   uint64_t next_generation_ = 1;
   uint64_t row_bytes_ = 0;
-  uint64_t dirty_bytes_ = 0;
   size_t added_rows_ = 0;  // since evict() was last called
   uint32_t clock_s_ = 0;
   // LMDB holds nothing but what the table holds: a miss is an absence.

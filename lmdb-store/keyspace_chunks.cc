@@ -23,18 +23,18 @@ TableRow* Keyspace::chunk(uint64_t generation, uint32_t index) {
   return row || complete_ ? row : read_element_row(key, hash);
 }
 
-void Keyspace::write_chunks(uint64_t generation, std::string_view value) {
+void Keyspace::write_chunks(uint64_t generation, std::string_view value, size_t bucket) {
   for (uint32_t index = 0; !value.empty(); ++index) {
     const std::string_view piece = value.substr(0, kChunkBytes);
     value.remove_prefix(piece.size());
     const std::string key = chunk_row_key(generation, index);
-    TableRow* row = writable(elements_, nullptr, generation, key, hash64(key), piece.size());
+    TableRow* row = writable(elements_, nullptr, generation, key, hash64(key), piece.size(), bucket);
     std::memcpy(row->payload_data(), piece.data(), piece.size());
   }
 }
 
 // Writes bytes at offset, with zero bytes up to there if the value is shorter. form.size grows with it.
-void Keyspace::splice_chunks(StringForm& form, uint64_t offset, std::string_view bytes) {
+void Keyspace::splice_chunks(StringForm& form, uint64_t offset, std::string_view bytes, size_t bucket) {
   const uint64_t end = offset + bytes.size();
   // From the end of what there is, where a gap is to be filled.
   for (uint64_t at = std::min(offset, form.size); at < end;) {
@@ -49,7 +49,7 @@ void Keyspace::splice_chunks(StringForm& form, uint64_t offset, std::string_view
       const uint64_t from = std::max(at, offset);
       std::memcpy(piece.data() + (from - begin), bytes.data() + (from - offset), until - from);
     }
-    row = writable(elements_, row, form.generation, key, hash64(key), piece.size());
+    row = writable(elements_, row, form.generation, key, hash64(key), piece.size(), bucket);
     std::memcpy(row->payload_data(), piece.data(), piece.size());
     at = until;
   }
@@ -57,17 +57,16 @@ void Keyspace::splice_chunks(StringForm& form, uint64_t offset, std::string_view
 }
 
 // The chunks of a value that is no more. The flush that writes the key row erases them from LMDB.
-void Keyspace::drop_chunks(const StringForm& form) {
+void Keyspace::drop_chunks(const StringForm& form, size_t bucket) {
   for (uint64_t at = 0; at < form.size; at += kChunkBytes) {
     const std::string key = chunk_row_key(form.generation, static_cast<uint32_t>(at / kChunkBytes));
     const uint64_t hash = hash64(key);
     TableRow* row = elements_.find(static_cast<uint8_t>(form.generation >> 56), key, hash);
     if (!row) continue;
     if (row->has(TableRow::kDirty)) {
-      writable(elements_, row, form.generation, key, hash, 0);
+      writable(elements_, row, form.generation, key, hash, 0, bucket);
     } else {
-      elements_.erase(row, hash);
-      free_row(row);
+      forget_row(elements_, row);
     }
   }
 }

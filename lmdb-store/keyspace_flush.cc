@@ -8,52 +8,79 @@
 
 namespace capstan::lmdb_store {
 
-std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position) {
+std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t bytes) {
   CHECK(!flushing_ && needs_flush());
-  flushing_ = std::make_shared<FlushJob>(store_, *row_keys_, options_.batch_pages);
-  std::swap(flushing_->rows, dirty_);
-  flushing_->state = StoredState{applied_, last_stamp_, agreed_, position, next_generation_, logs_.logs()};
-  std::copy(std::begin(cleared_), std::end(cleared_), flushing_->cleared.begin());
+  if (bytes == kWhole) next_bucket_ = 0;
+  if (next_bucket_ == 0) {
+    round_ = StoredState{applied_, last_stamp_, agreed_, position, 0, {}};
+    round_rows_ = dirty_.size();
+    round_taken_ = 0;
+  }
+  auto job = std::make_shared<FlushJob>(store_, *row_keys_, options_.batch_pages);
+  // Whatever follows in LMDB follows the clearing of its database.
+  std::copy(std::begin(cleared_), std::end(cleared_), job->cleared.begin());
   std::fill(std::begin(cleared_), std::end(cleared_), false);
   cleared_any_ = false;
-  flushing_->bytes = dirty_bytes_;
-  dirty_bytes_ = 0;
-  ++epoch_;
-  finished_.reset();
-  return flushing_;
+  for (job->first_bucket = next_bucket_; next_bucket_ < DirtySet::kBuckets && job->bytes < bytes; ++next_bucket_) {
+    if (dirty_.empty()) {
+      next_bucket_ = DirtySet::kBuckets;
+      break;
+    }
+    job->buckets.push_back(dirty_.take(next_bucket_));
+    round_taken_ += job->buckets.back().size();
+    job->bytes += job->buckets.back().bytes;
+  }
+  job->state = round_;
+  job->state.next_generation = next_generation_;
+  job->state.logs = logs_.logs();
+  job->last = next_bucket_ == DirtySet::kBuckets;
+  finished_bucket_ = finished_row_ = 0;
+  return flushing_ = std::move(job);
+}
+double Keyspace::flush_progress() const {
+  if (next_bucket_ == 0) return 0;
+  return round_taken_ >= round_rows_ ? 1 : static_cast<double>(round_taken_) / static_cast<double>(round_rows_);
+}
+
+void Keyspace::finish_row(TableRow* row, bool failed) {
+  if (row->has(TableRow::kReplaced)) return free_row(row);
+  if (failed) return dirty_.add(row, row->bucket);
+  row->unset(TableRow::kDirty);
+  // Known-absent rows are worth keeping only while LMDB would have to be asked.
+  if (row->absent() && complete_) return forget_row(row->has(TableRow::kElement) ? elements_ : keys_, row);
+  if (!row->has(TableRow::kElement) && !row->absent()) drop_expiry(*row);
 }
 
 // Marking millions of rows clean in one go would stop the worker for tens of milliseconds: it is done in slices.
 bool Keyspace::finish_flush() {
   constexpr size_t kSlice = 20'000;
+  constexpr size_t kAhead = 8;  // rows are cold
   CHECK(flushing_ && flushing_->done());
   const bool failed = !flushing_->result().ok();
-  const auto finish_row = [&](TableRow* row) {
-    if (row->has(TableRow::kReplaced)) return free_row(row);
-    if (failed) {
-      row->epoch = epoch_;
-      dirty_bytes_ += row->allocated_bytes();
-      return dirty_.add(row);
+  for (size_t left = kSlice; finished_bucket_ < flushing_->buckets.size(); ++finished_bucket_, finished_row_ = 0) {
+    const DirtySet::Bucket& bucket = flushing_->buckets[finished_bucket_];
+    for (; finished_row_ < bucket.size(); ++finished_row_) {
+      if (left-- == 0) return true;
+      if (finished_row_ + kAhead < bucket.keys.size()) __builtin_prefetch(bucket.keys[finished_row_ + kAhead], 1);
+      const size_t element = finished_row_ - bucket.keys.size();
+      finish_row(finished_row_ < bucket.keys.size() ? bucket.keys[finished_row_] : bucket.elements[element], failed);
     }
-    row->unset(TableRow::kDirty);
-    // Known-absent rows are worth keeping only while LMDB would have to be asked.
-    if (row->absent() && complete_) {
-      (row->has(TableRow::kElement) ? elements_ : keys_).erase(row, hash64(row->key()));
-      return free_row(row);
-    }
-    if (!row->has(TableRow::kElement) && !row->absent()) drop_expiry(*row);
-  };
-  if (finished_.take(flushing_->rows, kSlice, finish_row)) return true;
+  }
   if (failed) {
+    next_bucket_ = flushing_->first_bucket;
+    for (const DirtySet::Bucket& bucket : flushing_->buckets) round_taken_ -= bucket.size();
     for (Database database = 0; database < kDatabases; ++database) {
       if (!flushing_->cleared[database]) continue;
       cleared_[database] = cleared_any_ = true;
     }
   } else {
-    flushed_ = flushing_->state.applied;
-    flushed_agreed_ = flushing_->state.agreed;
-    flushed_position_ = flushing_->state.position;
     expiry_position_.clear();
+    if (flushing_->last) {
+      flushed_ = flushing_->state.applied;
+      flushed_agreed_ = flushing_->state.agreed;
+      flushed_position_ = flushing_->state.position;
+      next_bucket_ = 0;
+    }
   }
   ++flushes_;
   flushing_.reset();

@@ -15,7 +15,12 @@ using Action = ElementEffect::Action;
 
 void Keyspace::apply(const Record& record, Replay replay) {
   const RecordHead head{record.dot, record.hlc, record.context};
-  for (const Database database : record.clears) apply_clear(database, head);
+  // Where every version is covered nothing of the databases survives: what LMDB has of them need not be looked at.
+  if (record.context.covers(applied_)) {
+    drop_databases(record.clears);
+  } else {
+    for (const Database database : record.clears) apply_clear(database, head);
+  }
   for (const KeyEffect& effect : record.keys) apply_key(effect, head, replay);
   applied_.set(record.dot.log, record.dot.number);
   last_stamp_ = std::max(last_stamp_, record.hlc);
@@ -79,8 +84,9 @@ bool Keyspace::join_string(Target& target, const KeyEffect& effect, const Record
       form.value = element.value;
       exists = true;
     } else if (element.action == Action::kAdd || element.action == Action::kSplice) {
+      const bool contained = head.dot.number <= form.amended_last;
       if (!exists || !join_amend(form, element, head, replay, *log)) return false;
-      if (form.has(kShapeChunked) && element.action == Action::kSplice) {
+      if (form.has(kShapeChunked) && element.action == Action::kSplice && !contained) {
         chunk_splice = element.value;
         splice_offset = element.offset;
       }
@@ -90,13 +96,13 @@ bool Keyspace::join_string(Target& target, const KeyEffect& effect, const Record
   }
   if (!exists && form.has(kShapeTtl)) return false;
   if (present && old.has(kShapeChunked) && !(form.has(kShapeChunked) && form.generation == old.generation)) {
-    drop_chunks(old);
+    drop_chunks(old, DirtySet::bucket_of(target.row->sort_key));
   }
   if (!exists) {
     if (target.row) store_absent(target, before);
     return true;
   }
-  if (chunk_splice) splice_chunks(form, splice_offset, *chunk_splice);
+  if (chunk_splice) splice_chunks(form, splice_offset, *chunk_splice, DirtySet::bucket_of(target.row->sort_key));
   store_form(target, form, before);
   return true;
 }
@@ -133,11 +139,13 @@ bool Keyspace::join_amend(StringForm& form, const ElementEffect& effect, const R
 
 void Keyspace::store_form(Target& target, const StringForm& form, const RowStanding& before) {
   StringForm stored = form;
+  const uint64_t sort = target.row ? target.row->sort_key : sort_key(target.database, slot_of(target.key), target.hash);
+  const size_t bucket = DirtySet::bucket_of(sort);
   if (!form.has(kShapeChunked) && form.value.size() > kChunkBytes) {
     stored.shape |= kShapeChunked;
     stored.generation = next_generation_++;
     stored.size = form.value.size();
-    write_chunks(stored.generation, form.value);
+    write_chunks(stored.generation, form.value, bucket);
   }
   std::string_view value = stored.has(kShapeChunked) ? std::string_view() : stored.value;
   // Where only the head changes, the value still lies in the row that is about to be rewritten or freed.
@@ -146,8 +154,7 @@ void Keyspace::store_form(Target& target, const StringForm& form, const RowStand
     value = scratch_.assign(value);
   }
   const size_t head_bytes = string_head_bytes(stored.shape);
-  const uint64_t sort = target.row ? target.row->sort_key : sort_key(target.database, slot_of(target.key), target.hash);
-  TableRow* row = writable(keys_, target.row, sort, target.key, target.hash, head_bytes + value.size());
+  TableRow* row = writable(keys_, target.row, sort, target.key, target.hash, head_bytes + value.size(), bucket);
   char* to = write_string_head(row->payload_data(), stored);
   if (!value.empty()) std::memcpy(to, value.data(), value.size());
   target.row = row;
@@ -155,8 +162,9 @@ void Keyspace::store_form(Target& target, const StringForm& form, const RowStand
 }
 
 void Keyspace::store_absent(Target& target, const RowStanding& before) {
-  target.row = writable(keys_, target.row, target.row->sort_key, target.key, target.hash, 0);
-  account(target, target.row->sort_key, before, {});
+  const uint64_t sort = target.row->sort_key;
+  target.row = writable(keys_, target.row, sort, target.key, target.hash, 0, DirtySet::bucket_of(sort));
+  account(target, sort, before, {});
 }
 
 void Keyspace::join_general(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay) {
@@ -173,7 +181,9 @@ void Keyspace::join_general(Target& target, const KeyEffect& effect, const Recor
 void Keyspace::store_state(Target& target, const KeyState& state) {
   const RowStanding before = standing(target.row, target.hash);
   StringForm old;
-  if (target.row && parse_string_form(target.row->payload(), old) && old.has(kShapeChunked)) drop_chunks(old);
+  if (target.row && parse_string_form(target.row->payload(), old) && old.has(kShapeChunked)) {
+    drop_chunks(old, DirtySet::bucket_of(target.row->sort_key));
+  }
   if (state.empty()) {
     if (target.row) store_absent(target, before);
     return;
@@ -184,7 +194,7 @@ void Keyspace::store_state(Target& target, const KeyState& state) {
   Encoder out(payload);
   state.encode(out);
   const uint64_t sort = target.row ? target.row->sort_key : sort_key(target.database, slot_of(target.key), target.hash);
-  target.row = writable(keys_, target.row, sort, target.key, target.hash, payload.size());
+  target.row = writable(keys_, target.row, sort, target.key, target.hash, payload.size(), DirtySet::bucket_of(sort));
   std::memcpy(target.row->payload_data(), payload.data(), payload.size());
   account(target, sort, before, standing(target.row, target.hash));
 }
@@ -225,8 +235,6 @@ bool Keyspace::compact(const KeyState& state, StringForm& form) {
 // --- clear(db)
 
 void Keyspace::apply_clear(Database database, const RecordHead& head) {
-  // Every version is covered: nothing of the database survives, so what LMDB has of it need not be looked at.
-  if (head.context.covers(applied_)) return drop_database(database);
   const auto clear_key = [&](std::string_view name) {
     const uint64_t hash = hash64(name);
     Target target{database, name, hash, keys_.find(database, name, hash)};
@@ -247,27 +255,33 @@ void Keyspace::apply_clear(Database database, const RecordHead& head) {
   }
 }
 
-// The next flush erases all that LMDB has of the database, so its rows need leave no trace here.
-void Keyspace::drop_database(Database database) {
+// The next flush erases all that LMDB has of the databases, so their rows need leave no trace here.
+void Keyspace::drop_databases(std::span<const Database> databases) {
+  if (databases.empty()) return;
+  bool dropped[kDatabases] = {};
+  for (const Database database : databases) {
+    dropped[database] = cleared_[database] = cleared_any_ = true;
+    slots_.clear(database);
+    // Those of values that are no more, too, which no key row names.
+    dirty_.for_each_element(database, [&](TableRow* row) { forget_row(elements_, row); });
+  }
   std::vector<TableRow*> rows;
   keys_.for_each([&](TableRow* row) {
-    if (sort_key_database(row->sort_key) == database) rows.push_back(row);
+    if (dropped[sort_key_database(row->sort_key)]) rows.push_back(row);
   });
   for (TableRow* row : rows) {
     StringForm form;
-    if (parse_string_form(row->payload(), form) && form.has(kShapeChunked)) drop_chunks(form);
-    keys_.erase(row, hash64(row->key()));
-    const bool flushing = row->has(TableRow::kDirty) && row->epoch != epoch_;
-    if (row->has(TableRow::kDirty) && !flushing) dirty_bytes_ -= row->allocated_bytes();
-    if (flushing) row->set(TableRow::kReplaced);
-    if (!flushing) free_row(row);
+    if (parse_string_form(row->payload(), form) && form.has(kShapeChunked)) {
+      for (uint64_t at = 0; at < form.size; at += kChunkBytes) {
+        const std::string key = chunk_row_key(form.generation, static_cast<uint32_t>(at / kChunkBytes));
+        TableRow* chunk = elements_.find(static_cast<uint8_t>(form.generation >> 56), key, hash64(key));
+        if (chunk) forget_row(elements_, chunk);
+      }
+    }
+    forget_row(keys_, row);
   }
-  dirty_.drop(database);
-  for (auto it = expiry_.begin(); it != expiry_.end();) {
-    it = sort_key_database(it->second) == database ? expiry_.erase(it) : std::next(it);
-  }
-  slots_.clear(database);
-  cleared_[database] = cleared_any_ = true;
+  for (const Database database : databases) dirty_.drop(database);
+  absl::erase_if(expiry_, [&](const auto& entry) { return dropped[sort_key_database(entry.second)]; });
 }
 
 }  // namespace capstan::lmdb_store

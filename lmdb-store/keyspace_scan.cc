@@ -47,13 +47,13 @@ bool Keyspace::visible(std::string_view payload, int64_t now_ms, ElementKind& ki
 }
 
 // Rows newer than LMDB of one bucket from a sort key on, in key order, absent ones included.
-std::vector<TableRow*> Keyspace::changed_rows(size_t bucket, uint64_t from, const DirtySet* flushed) {
+std::vector<TableRow*> Keyspace::changed_rows(size_t bucket, uint64_t from, const FlushJob* flushed) {
   const auto before = [](const TableRow* row, uint64_t sort_key) { return row->sort_key < sort_key; };
-  const DirtySet::Bucket& dirty = dirty_.sorted_key_rows(bucket);
+  const DirtySet::Rows& dirty = dirty_.sorted_key_rows(bucket);
   std::vector<TableRow*> rows(std::lower_bound(dirty.begin(), dirty.end(), from, before), dirty.end());
-  const DirtySet::Bucket* flushing = flushed ? flushed->key_rows(bucket) : nullptr;
-  if (!flushing || flushing->empty()) return rows;
-  for (TableRow* row : *flushing) {
+  const DirtySet::Bucket* flushing = flushed ? flushed->bucket(bucket) : nullptr;
+  if (!flushing || flushing->keys.empty()) return rows;
+  for (TableRow* row : flushing->keys) {
     if (!row->has(TableRow::kReplaced) && row->sort_key >= from) rows.push_back(row);
   }
   std::sort(rows.begin(), rows.end(), in_key_order);
@@ -67,7 +67,7 @@ void Keyspace::scan(Database database, uint64_t position, size_t count, int64_t 
   }
   // Asked before the view is opened: a flush that ends meanwhile may not be in the view, and its rows then count. Where
   // both have a row, it is one.
-  const DirtySet* const flushed = flushing_ && !flushing_->done() ? &flushing_->rows : nullptr;
+  const FlushJob* const flushed = flushing_ && !flushing_->done() ? flushing_.get() : nullptr;
   Result<std::unique_ptr<ReadView>> view = store_.read();
   CHECK(view.ok(), view.error().message);
   const uint64_t from = first_at(database, position);

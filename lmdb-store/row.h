@@ -19,7 +19,7 @@ namespace capstan::lmdb_store {
 
 struct TableRow {
   enum Flag : uint8_t {
-    kDirty = 1,     // newer than LMDB; in the dirty set of its epoch
+    kDirty = 1,     // newer than LMDB; in the dirty set, or in the flush that is under way
     kReplaced = 2,  // a newer row took its place in the table while a flush still reads this one
     kUsed = 4,      // used since the clock hand passed
     kElement = 8,   // a row of Table::kElements; else of Table::kKeys
@@ -29,10 +29,11 @@ struct TableRow {
   uint32_t key_bytes;
   uint32_t payload_bytes;  // 0: the row is known to be absent
   uint32_t used_s;         // when it was last used, in seconds of the keyspace's clock
-  uint32_t dirty_index;    // where its bucket of the dirty set names it
-  uint16_t epoch;          // which flush will write it (or is writing it)
+  // While it is dirty (dirty_set.h): its bucket, where the bucket names it, and which of the bucket's turns does.
+  uint32_t dirty_index;
+  uint16_t bucket;
+  uint8_t turn;
   uint8_t flags;
-  uint8_t spare;
 
   std::string_view key() const { return {bytes(), key_bytes}; }
   std::string_view payload() const { return {bytes() + key_bytes, payload_bytes}; }
@@ -73,13 +74,13 @@ inline TableRow* TableRow::make(uint64_t sort_key, std::string_view key, size_t 
   row->payload_bytes = static_cast<uint32_t>(payload_bytes);
   row->used_s = 0;
   row->dirty_index = 0;
-  row->epoch = 0;
+  row->bucket = 0;
+  row->turn = 0;
   row->flags = 0;
-  row->spare = 0;
   std::memcpy(row->bytes(), key.data(), key.size());
   return row;
 }
 
-static_assert(offsetof(TableRow, spare) + sizeof(TableRow::spare) == 28, "the key follows the header without a gap");
+static_assert(offsetof(TableRow, flags) + sizeof(TableRow::flags) == 28, "the key follows the header without a gap");
 
 }  // namespace capstan::lmdb_store

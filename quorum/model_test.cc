@@ -1,6 +1,6 @@
 // The model's properties over the real code (docs/model.md), and the proof that they would notice a broken
 // rule: every mutant is caught. A longer run, with seeds never used before:
-//   CAPSTAN_MODEL_RUNS=100000 quorum-testing-tests --run_test=model_test/new_seeds_do_too
+//   CAPSTAN_RUNS=100 quorum-testing-tests --run_test=model_test/new_seeds_do_too
 //
 // These broken rules wait for Raft, which a sequencer stands in for here (model_world.h):
 //   commit-confirms-read        a leader that was deposed and does not know: needs terms
@@ -11,11 +11,10 @@
 //   claim-rebuilt               needs a leader that counts what followers say that they hold
 // (Its no-gate is kNoGate, its new-leader-settles-held kNewLeaderSettlesHeld, with the sequencer for leader.)
 #include <boost/test/unit_test.hpp>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
+#include "base/random_testing.h"
 #include "quorum/model_world.h"
 #include "quorum/mutant.h"
 
@@ -118,11 +117,7 @@ BOOST_AUTO_TEST_CASE(every_run_keeps_the_models_promises) {
 }
 
 BOOST_AUTO_TEST_CASE(new_seeds_do_too) {
-  const char* const wanted = std::getenv("CAPSTAN_MODEL_RUNS");
-  const uint64_t runs = wanted == nullptr ? kNewRuns : std::stoull(wanted);
-  const auto first = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
-  std::printf("new seeds from %lu on\n", first);
-  for (uint64_t seed = first; seed < first + runs; ++seed) BOOST_REQUIRE_EQUAL(run(seed), "");
+  with_new_seeds(kNewRuns, [](uint64_t seed) { BOOST_REQUIRE_EQUAL(run(seed), ""); });
 }
 
 BOOST_AUTO_TEST_CASE(every_mutant_is_caught) {

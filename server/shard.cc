@@ -31,6 +31,8 @@ constexpr int64_t kExpiryInterval_ms = 100;
 constexpr size_t kExpirySlice = 64;
 constexpr int64_t kIdleFlush_ms = 10'000;
 constexpr int64_t kRetryFlush_ms = 1'000;
+constexpr uint64_t kJobBytes = uint64_t{32} << 20;  // of rows, which cannot be changed in place while a flush reads them
+constexpr double kFlushFrom = 0.5;                  // of journal-limit
 constexpr size_t kEvictionSlice = 2'000;
 
 constexpr std::string_view kNoRoom = "MISCONF the disk is full: writes are refused until there is space, reads go on";
@@ -87,9 +89,9 @@ class Shard::Impl {
 
   // --- flushing
   std::shared_ptr<lmdb_store::FlushJob> job;  // until its rows are marked clean
-  bool sync_requested = false;                // of the journal, up to flush_position
+  bool sync_requested = false;                // of the journal, up to job_position
   bool submitted = false;                     // after that sync
-  lmdb_store::Position flush_position = 0;    // entries below it are in the job or in LMDB
+  lmdb_store::Position job_position = 0;      // its rows contain no entries from there on
   bool flush_soon = false;                    // what was replayed: it keeps earlier starts' segments
   int64_t last_write_ms = 0;
   int64_t retry_flush_ms = 0;
@@ -363,13 +365,17 @@ bool Shard::Impl::expire(int64_t now_ms) {
 
 bool Shard::Impl::wants_flush(int64_t now_ms) const {
   if (now_ms < retry_flush_ms || !keyspace->needs_flush()) return false;
-  return flush_soon || !waiters.empty() || keyspace->dirty_bytes() >= keyspace->options().dirty_bytes ||
-         journal->bytes_in_use() >= options.journal_limit || now_ms - last_write_ms >= kIdleFlush_ms;
+  if (flush_soon || !waiters.empty() || now_ms - last_write_ms >= kIdleFlush_ms) return true;
+  if (keyspace->dirty_bytes() >= keyspace->options().dirty_bytes) return true;
+  // A round is to end when the journal reaches its limit. Its jobs are spread over the time until then, so that they
+  // take little of the machine at any time.
+  const double due = kFlushFrom + (1 - kFlushFrom) * keyspace->flush_progress();
+  return static_cast<double>(journal->bytes_in_use()) >= due * static_cast<double>(options.journal_limit);
 }
 
 void Shard::Impl::start_flush() {
-  flush_position = journal->end();
-  job = keyspace->begin_flush(flush_position);
+  job_position = journal->end();
+  job = keyspace->begin_flush(job_position, kJobBytes);
   submitted = sync_requested = false;
 }
 
@@ -382,9 +388,9 @@ void Shard::Impl::submit_flush() {
 // worker, as that of the job does.
 bool Shard::Impl::continue_flush(int64_t now_ms) {
   if (!submitted) {
-    if (journal->synced() >= flush_position) {
+    if (journal->synced() >= job_position) {
       submit_flush();
-    } else if (journal->written() < flush_position) {
+    } else if (journal->written() < job_position) {
       return true;  // the next turn writes it
     } else if (!std::exchange(sync_requested, true)) {
       journal->request_sync();
@@ -397,9 +403,8 @@ bool Shard::Impl::continue_flush(int64_t now_ms) {
 }
 
 void Shard::Impl::end_flush(int64_t now_ms) {
-  const Result<> result = job->result();
-  const uint64_t rows = job->rows_written();
-  job.reset();
+  const auto ended = std::exchange(job, nullptr);
+  const Result<>& result = ended->result();
   stats.last_flush_failed = !result.ok();
   if (!result) {
     // A full disk may get space again; what was not flushed stays in memory and in the journal. Any other failure
@@ -412,8 +417,9 @@ void Shard::Impl::end_flush(int64_t now_ms) {
     retry_flush_ms = now_ms + kRetryFlush_ms;
     journal->drop_spares();
   } else {
+    stats.flushed_rows += ended->rows_written();
+    if (!ended->last) return;
     ++stats.flushes;
-    stats.flushed_rows += rows;
     stats.last_flush_ms = now_ms;
     flush_soon = false;
     journal->release(id, keyspace->flushed_position());
@@ -424,7 +430,7 @@ void Shard::Impl::end_flush(int64_t now_ms) {
 // The journal's positions are the worker's, so entries of other shards may lie below a waiter's.
 void Shard::Impl::end_waiting(const Result<>& result) {
   const auto ended = [&](const Waiter& waiter) {
-    if (result.ok() && waiter.position > flush_position && keyspace->needs_flush()) return false;
+    if (result.ok() && waiter.position > keyspace->flushed_position() && keyspace->needs_flush()) return false;
     waiter.done(result);
     return true;
   };
@@ -438,7 +444,7 @@ void Shard::checkpoint(std::function<void(Result<>)> done) {
 
 Result<> Shard::Impl::flush_now(lmdb_store::Position position) {
   if (!keyspace->needs_flush()) return {};
-  const auto now = keyspace->begin_flush(position);
+  const auto now = keyspace->begin_flush(position, Keyspace::kWhole);
   const Result<> result = now->run();
   while (keyspace->finish_flush()) {
   }
@@ -462,9 +468,10 @@ Result<> Shard::close(bool flush) {
 }
 
 bool Shard::overloaded() const {
-  // While a flush runs, as much again may get dirty; the same when one failed and its rows are dirty again.
+  // While flushes catch up, or when they fail, as much again may get dirty.
   const Keyspace& keyspace = *impl_->keyspace;
-  return impl_->journal->starved() || keyspace.dirty_bytes() / (impl_->job ? 1 : 2) >= keyspace.options().dirty_bytes;
+  return impl_->journal->starved() ||
+         keyspace.dirty_bytes() + keyspace.flushing_bytes() >= 2 * keyspace.options().dirty_bytes;
 }
 
 void Shard::set_active_expiry(bool on) { impl_->active_expiry = on; }
