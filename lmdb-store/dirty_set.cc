@@ -8,7 +8,8 @@ namespace capstan::lmdb_store {
 
 void DirtySet::add(TableRow* row, size_t index) {
   auto& database = databases_[index / kBucketsPerDatabase];
-  if (!database) [[unlikely]] database = std::make_unique<DatabaseBuckets>();
+  if (!database) [[unlikely]]
+    database = std::make_unique<DatabaseBuckets>();
   row->bucket = static_cast<uint16_t>(index);
   row->turn = database->turns[index % kBucketsPerDatabase];
   Bucket& its = bucket(row);

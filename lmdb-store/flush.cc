@@ -13,6 +13,23 @@ constexpr std::string_view kStateKey = "state";
 constexpr std::string_view kLogsKey = "logs";
 constexpr std::string_view kGenerationKey = "generation";
 
+// The rows are cold: each is met once, with its successors on their way, and then told apart by its sort key.
+DirtySet::Rows in_order(const DirtySet::Rows& rows) {
+  constexpr size_t kAhead = 16;
+  std::vector<std::pair<uint64_t, TableRow*>> sorted;
+  sorted.reserve(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (i + kAhead < rows.size()) __builtin_prefetch(rows[i + kAhead]);
+    sorted.emplace_back(rows[i]->sort_key, rows[i]);
+  }
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : a.second->key() < b.second->key();
+  });
+  DirtySet::Rows ordered(rows.size());
+  std::transform(sorted.begin(), sorted.end(), ordered.begin(), [](const auto& row) { return row.second; });
+  return ordered;
+}
+
 }  // namespace
 
 Result<StoredState> read_state(ReadView& view) {
@@ -52,8 +69,8 @@ Result<> FlushJob::write_state() {
   return batch_->put(Table::kMeta, kStateKey, value);
 }
 
-// With the first transaction: rows of any may name these logs and generations. The dictionary only grows and generations
-// are not used again, so they are right whatever follows.
+// With the first transaction: rows of any may name these logs and generations. The dictionary only grows and
+// generations are not used again, so they are right whatever follows.
 Result<> FlushJob::write_names() {
   std::string value;
   Encoder out(value);
@@ -146,17 +163,12 @@ Result<> FlushJob::put_payload(Table table, const RowKey& key, std::string_view 
 }
 
 Result<> FlushJob::write_bucket(const DirtySet::Bucket& bucket) {
-  // A copy: range reads of the worker look at the bucket, too.
-  DirtySet::Rows ordered = bucket.elements;
-  std::sort(ordered.begin(), ordered.end(), in_key_order);
-  for (const TableRow* row : ordered) {
+  for (const TableRow* row : in_order(bucket.elements)) {
     const std::string_view id = row->key().substr(8);
     const RowKey key = row_keys_.row_key(row->sort_key, id);
     if (Result<> done = put_payload(Table::kElements, key, id, row->payload()); !done) return done;
   }
-  ordered = bucket.keys;
-  std::sort(ordered.begin(), ordered.end(), in_key_order);
-  for (const TableRow* row : ordered) {
+  for (const TableRow* row : in_order(bucket.keys)) {
     if (Result<> done = write_key(*row); !done) return done;
     if (!bucket.elements.empty()) continue;
     if (Result<> done = next_batch_if_full(); !done) return done;

@@ -78,7 +78,9 @@ void Keyspace::prefetch(std::span<const uint64_t> hashes) const {
   for (const uint64_t hash : hashes) keys_.prefetch_row(hash);
   for (const uint64_t hash : hashes) {
     const TableRow* const row = keys_.prefetch_row(hash);
-    if (row != nullptr) slots_.prefetch(static_cast<Database>(row->sort_key >> 56), (row->sort_key >> 40) % kSlots);
+    if (row == nullptr) continue;
+    slots_.prefetch(static_cast<Database>(row->sort_key >> 56), (row->sort_key >> 40) % kSlots);
+    if (!row->has(TableRow::kDirty)) dirty_.prefetch(DirtySet::bucket_of(row->sort_key));
   }
 }
 

@@ -429,8 +429,8 @@ BOOST_AUTO_TEST_CASE(evicted_rows_come_back_from_disk) {
   BOOST_TEST(!world.text(0, "k500"));
 }
 
-// Random records of a shard's log R and of two writers, whose authors had applied all or less, flushes in parts that fail
-// or are cut short by a crash at any transaction, restarts, evictions: always what the plain map says.
+// Random records of a shard's log R and of two writers, whose authors had applied all or less, flushes in parts that
+// fail or are cut short by a crash at any transaction, restarts, evictions: always what the plain map says.
 BOOST_AUTO_TEST_CASE(it_equals_the_plain_map_whatever_happens) {
   const auto run = [](uint64_t seed) {
     BOOST_TEST_CONTEXT("seed " << seed) {
