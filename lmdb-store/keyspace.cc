@@ -190,17 +190,19 @@ RowStanding standing_of(std::string_view payload, uint64_t hash, const LogDictio
   return standing;
 }
 
-Keyspace::KeyInfo Keyspace::info(std::string_view payload, int64_t now_ms) const {
+Keyspace::KeyInfo Keyspace::info(const StringForm& form, int64_t now_ms) {
   KeyInfo info;
+  info.exists = true;
+  info.expire_at_ms = form.expire_at_ms;
+  // A TTL that had passed before the value was stamped does not count: the key has a new life.
+  info.expired = form.expire_at_ms != kNeverExpires && form.expire_at_ms < now_ms && form.hlc.ms() <= form.expire_at_ms;
+  return info;
+}
+
+Keyspace::KeyInfo Keyspace::info(std::string_view payload, int64_t now_ms) const {
   StringForm form;
-  if (parse_string_form(payload, form)) {
-    info.exists = true;
-    info.expire_at_ms = form.expire_at_ms;
-    // A TTL that had passed before the value was stamped does not count: the key has a new life.
-    info.expired =
-        form.expire_at_ms != kNeverExpires && form.expire_at_ms < now_ms && form.hlc.ms() <= form.expire_at_ms;
-    return info;
-  }
+  if (parse_string_form(payload, form)) return info(form, now_ms);
+  KeyInfo info;
   KeyState state;
   Decoder in(payload.substr(1));
   CHECK(KeyState::decode(in, state) && in.done(), "a key row is malformed");

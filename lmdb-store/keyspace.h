@@ -85,6 +85,7 @@ class Keyspace {
   Found find_element(uint64_t generation, uint32_t chunk);
   KeyInfo info(const TableRow& row, int64_t now_ms) const { return info(row.payload(), now_ms); }
   KeyInfo info(std::string_view payload, int64_t now_ms) const;
+  static KeyInfo info(const StringForm& form, int64_t now_ms);
   // The key's elements, decoded. False if chunks of a long string are not in memory: they are then added to missing.
   bool decode(const TableRow& row, KeyState& out, std::vector<WantedRow>& missing);
   uint64_t digest(const TableRow& row, uint64_t hash) const;

@@ -16,7 +16,7 @@ using Action = ElementEffect::Action;
 void Keyspace::apply(const Record& record, Replay replay) {
   const RecordHead head{record.dot, record.hlc, record.context};
   // Where every version is covered nothing of the databases survives: what LMDB has of them need not be looked at.
-  if (record.context.covers(applied_)) {
+  if (!record.clears.empty() && record.context.covers(applied_)) {
     drop_databases(record.clears);
   } else {
     for (const Database database : record.clears) apply_clear(database, head);
@@ -257,7 +257,6 @@ void Keyspace::apply_clear(Database database, const RecordHead& head) {
 
 // The next flush erases all that LMDB has of the databases, so their rows need leave no trace here.
 void Keyspace::drop_databases(std::span<const Database> databases) {
-  if (databases.empty()) return;
   bool dropped[kDatabases] = {};
   for (const Database database : databases) {
     dropped[database] = cleared_[database] = cleared_any_ = true;

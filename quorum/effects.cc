@@ -1,6 +1,7 @@
 #include "quorum/effects.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "quorum/element_value.h"
@@ -13,9 +14,7 @@ namespace {
 
 using Action = ElementEffect::Action;
 
-// What the builder keeps between commands: more arena than this is given back.
-constexpr size_t kKeptStrings = 256;
-constexpr size_t kKeptStringBytes = 4096;
+// What the builder keeps between commands: more than this is given back.
 constexpr size_t kKeptKeys = 1024;
 
 bool is_amend(const ElementEffect& effect) { return effect.action == Action::kAdd || effect.action == Action::kSplice; }
@@ -62,29 +61,27 @@ void Effects::remove(Database database, std::string_view name) {
   if (!mutant(Mutant::kNoNetEffect)) drop_elements(static_cast<size_t>(&effect - record_.keys.data()));
 }
 
-void Effects::element(Database database, std::string_view name, const ElementEffect& effect) {
+void Effects::element(Database database, std::string_view name, ElementEffect effect) {
+  effect.amended = 0;
+  if (effect.has_over) sort_over(effect);
   KeyEffect& target = key(database, name);
   const auto index = static_cast<size_t>(&target - record_.keys.data());
   const ptrdiff_t earlier = element_index(index, effect.kind, effect.id);
   if (earlier >= 0 && !mutant(Mutant::kNoNetEffect)) {
-    extend(target.elements[static_cast<size_t>(earlier)], effect);
+    extend(target.elements[static_cast<size_t>(earlier)], std::move(effect));
     return;
   }
-  ElementEffect& added = target.elements.emplace_back(effect);
-  added.amended = 0;
-  if (added.has_over) sort_over(added);
+  const ElementEffect& added = target.elements.emplace_back(std::move(effect));
   if (target.elements.size() == kScanned + 1) {
     index_elements(index);
   } else if (target.elements.size() > kScanned) {
-    elements_.emplace(std::tuple(index, effect.kind, effect.id), target.elements.size() - 1);
+    elements_.emplace(std::tuple(index, added.kind, added.id), target.elements.size() - 1);
   }
 }
 
-void Effects::extend(ElementEffect& earlier, const ElementEffect& effect) {
+void Effects::extend(ElementEffect& earlier, ElementEffect&& effect) {
   if (!is_amend(effect)) {
-    earlier = effect;
-    earlier.amended = 0;
-    if (earlier.has_over) sort_over(earlier);
+    earlier = std::move(effect);
     return;
   }
   CHECK(extends(earlier, effect), "an amend that may_amend() refuses");
@@ -146,9 +143,9 @@ std::string_view Effects::keep(std::string_view bytes) { return kept_.add(bytes)
 // The effect's value as a string that only it views, so that many amendments of one value copy it once.
 std::string& Effects::own_value(ElementEffect& effect) {
   if (effect.amended != 0) return amended_[effect.amended - 1];
-  std::string& copy = amended_.add(effect.value);
+  amended_.emplace_back(effect.value);
   effect.amended = static_cast<uint32_t>(amended_.size());
-  return copy;
+  return amended_.back();
 }
 
 void Effects::reset() {
@@ -161,20 +158,33 @@ void Effects::reset() {
   if (!keys_.empty()) keys_.clear();
   if (!elements_.empty()) elements_.clear();
   kept_.reset();
-  amended_.reset();
+  if (!amended_.empty()) amended_.clear();
 }
 
-std::string& Effects::Arena::add(std::string_view bytes) {
-  if (used_ == strings_.size()) strings_.emplace_back();
-  return strings_[used_++].assign(bytes);
+std::string_view Effects::Arena::add(std::string_view bytes) {
+  if (bytes.empty()) return {};
+  const size_t size = bytes.size();
+  char* to = at_;
+  if (size > left_ && size > kBlockBytes / 4) {
+    to = large_.emplace_back(std::make_unique_for_overwrite<char[]>(size)).get();
+  } else {
+    if (size > left_) {
+      to = blocks_.emplace_back(std::make_unique_for_overwrite<char[]>(kBlockBytes)).get();
+      left_ = kBlockBytes;
+    }
+    at_ = to + size;
+    left_ -= size;
+  }
+  std::memcpy(to, bytes.data(), size);
+  return {to, size};
 }
 
 void Effects::Arena::reset() {
-  if (used_ > kKeptStrings) strings_.resize(kKeptStrings);
-  for (size_t i = 0; i < std::min(used_, strings_.size()); ++i) {
-    if (strings_[i].capacity() > kKeptStringBytes) std::string().swap(strings_[i]);
-  }
-  used_ = 0;
+  if (!large_.empty()) large_.clear();
+  if (blocks_.empty()) return;
+  if (blocks_.size() > 1) blocks_.resize(1);
+  at_ = blocks_[0].get();
+  left_ = kBlockBytes;
 }
 
 KeyEffect& Effects::key(Database database, std::string_view name) {

@@ -9,9 +9,11 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <deque>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "quorum/record.h"
 
@@ -24,7 +26,7 @@ class Effects {
   // Later effects on the same element replace or extend earlier ones: put after anything is that put; an amend of what
   // this record put itself changes the put's value; add after add sums; splice after splice stays one splice where both
   // touch or overlap. Remove of an element that this record put: a remove. Precondition: an amend passes may_amend().
-  void element(Database database, std::string_view key, const ElementEffect& effect);
+  void element(Database database, std::string_view key, ElementEffect effect);
   // Whether element() can take this add or splice besides what the record does to that element so far; else the caller
   // puts the whole value. No single mutation are: a splice beyond kMaxValueBytes; a splice and an add; two splices with
   // a gap between them; a put and an amend of another version than the one it puts; in log R two additions of which one
@@ -57,28 +59,30 @@ class Effects {
   void index_key(size_t key);
   void index_elements(size_t key);
   void drop_elements(size_t key);
-  void extend(ElementEffect& earlier, const ElementEffect& effect);
+  void extend(ElementEffect& earlier, ElementEffect&& effect);
   bool extends(const ElementEffect& earlier, const ElementEffect& amend) const;
   std::string& own_value(ElementEffect& effect);
 
-  // Strings that keep their memory (and their place) from record to record.
+  // Bytes that stay where they are until reset(); a block of them keeps its memory from record to record.
   class Arena {
    public:
-    std::string& add(std::string_view bytes);
-    std::string& operator[](size_t index) { return strings_[index]; }
-    size_t size() const { return used_; }
+    std::string_view add(std::string_view bytes);
     void reset();
 
    private:
-    std::deque<std::string> strings_;  // the first used_ are in use
-    size_t used_ = 0;
+    static constexpr size_t kBlockBytes = 4096;
+
+    std::vector<std::unique_ptr<char[]>> blocks_;  // all but the first are given back
+    std::vector<std::unique_ptr<char[]>> large_;   // one for each run of bytes that would waste a block
+    char* at_ = nullptr;                           // in the last block
+    size_t left_ = 0;
   };
 
   Record record_;
   absl::flat_hash_map<std::pair<Database, std::string_view>, size_t> keys_;
   absl::flat_hash_map<std::tuple<size_t, ElementKind, std::string_view>, size_t> elements_;
   Arena kept_;
-  Arena amended_;  // values that only this record's effects view, and that may change in place
+  std::deque<std::string> amended_;  // values that only this record's effects view, and that may change in place
 };
 
 }  // namespace capstan

@@ -1,6 +1,5 @@
 #include "quorum/number.h"
 
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -10,8 +9,6 @@
 namespace capstan {
 
 namespace {
-
-enum Tag : uint8_t { kInteger, kPositive, kNegative, kPositiveInfinity, kNegativeInfinity };
 
 // Beyond any exponent of an odd 64-bit mantissa: keeps ldexpl's argument in range.
 constexpr int64_t kExponentLimit = 1 << 20;
@@ -61,27 +58,6 @@ Number operator+(const Number& a, const Number& b) {
 bool operator==(const Number& a, const Number& b) {
   if (a.real_ != b.real_) return false;
   return a.real_ ? a.float_ == b.float_ && std::signbit(a.float_) == std::signbit(b.float_) : a.integer_ == b.integer_;
-}
-
-void Number::encode(Encoder& out) const {
-  if (!real_) {
-    out.u8(kInteger);
-    out.signed_varint(integer_);
-    return;
-  }
-  const bool negative = std::signbit(float_);
-  if (std::isinf(float_)) {
-    out.u8(negative ? kNegativeInfinity : kPositiveInfinity);
-    return;
-  }
-  int exponent;
-  const long double fraction = std::frexp(std::fabs(float_), &exponent);
-  auto mantissa = static_cast<uint64_t>(std::ldexp(fraction, 64));
-  const int zeros = mantissa == 0 ? 0 : std::countr_zero(mantissa);
-  mantissa >>= zeros;
-  out.u8(negative ? kNegative : kPositive);
-  out.varint(mantissa);
-  out.signed_varint(mantissa == 0 ? 0 : exponent - 64 + zeros);
 }
 
 Number Number::decode(Decoder& in) {

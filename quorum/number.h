@@ -2,6 +2,8 @@
 // infinite (a score can be), but is never NaN: where a sum would be (inf − inf), it is 0, as in Redis' ZUNIONSTORE.
 #pragma once
 
+#include <bit>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,13 +34,38 @@ class Number {
 
   // Exact and portable: a float travels as mantissa × 2^exponent. (Where long double has more than 64 bits of mantissa,
   // it is rounded to 64.)
-  void encode(Encoder& out) const;
+  template <typename Out>
+  void encode(Out& out) const;
   static Number decode(Decoder& in);
 
  private:
+  enum Tag : uint8_t { kInteger, kPositive, kNegative, kPositiveInfinity, kNegativeInfinity };
+
   bool real_ = false;
   int64_t integer_ = 0;
   long double float_ = 0;
 };
+
+template <typename Out>
+void Number::encode(Out& out) const {
+  if (!real_) {
+    out.u8(kInteger);
+    out.signed_varint(integer_);
+    return;
+  }
+  const bool negative = std::signbit(float_);
+  if (std::isinf(float_)) {
+    out.u8(negative ? kNegativeInfinity : kPositiveInfinity);
+    return;
+  }
+  int exponent;
+  const long double fraction = std::frexp(std::fabs(float_), &exponent);
+  auto mantissa = static_cast<uint64_t>(std::ldexp(fraction, 64));
+  const int zeros = mantissa == 0 ? 0 : std::countr_zero(mantissa);
+  mantissa >>= zeros;
+  out.u8(negative ? kNegative : kPositive);
+  out.varint(mantissa);
+  out.signed_varint(mantissa == 0 ? 0 : exponent - 64 + zeros);
+}
 
 }  // namespace capstan

@@ -60,6 +60,7 @@ class Writer {
     reserve(kMaxVarintBytes);
     at_ = store_varint(at_, value);
   }
+  void signed_varint(int64_t value) { varint(zigzag(value)); }
   void bytes(std::string_view bytes) {
     varint(bytes.size());
     if (bytes.size() <= static_cast<size_t>(std::end(buffer_) - at_)) {
@@ -119,8 +120,7 @@ void encode_amend(const ElementEffect& effect, bool own_anchor, Writer& out) {
     encode_dot(effect.anchor, out);
   }
   if (effect.action == Action::kAdd) {
-    Encoder encoder = out.encoder();
-    effect.addend.encode(encoder);
+    effect.addend.encode(out);
   } else {
     out.varint(effect.offset);
     out.bytes(effect.value);

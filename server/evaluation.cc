@@ -58,11 +58,12 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
 }
 
 void Evaluation::see_row(const KeyRef& key) {
-  const Keyspace::KeyInfo info = keyspace_.info(*sight_.row, now_ms_);
+  const bool whole = !lmdb_store::parse_string_form(sight_.row->payload(), sight_.form);
+  const Keyspace::KeyInfo info = whole ? keyspace_.info(*sight_.row, now_ms_) : Keyspace::info(sight_.form, now_ms_);
   sight_.exists = info.exists;
   sight_.kind = info.kind;
   sight_.expire_at_ms = info.expire_at_ms;
-  if (!lmdb_store::parse_string_form(sight_.row->payload(), sight_.form)) {
+  if (whole) {
     sight_.whole = true;
     sight_.state = {};
     if (!read(*sight_.row, sight_.state)) return;
@@ -167,7 +168,7 @@ void Evaluation::put_expiry(const KeyRef& key, int64_t expire_at_ms, std::option
   effect.kind = ElementKind::kTtl;
   effect.value = effects_.keep({bytes, sizeof bytes});
   effect.stamp = stamp;
-  effects_.element(key.database, key.name, effect);
+  effects_.element(key.database, key.name, std::move(effect));
 }
 
 // "A record that puts into a key that has a TTL puts the TTL again, with the stamp of the version that it repeats."
@@ -252,7 +253,7 @@ void Evaluation::put_string(const KeyRef& key, std::string_view value, bool addi
   ElementEffect effect;
   effect.value = value;
   effect.additive = additive;
-  effects_.element(key.database, key.name, effect);
+  effects_.element(key.database, key.name, std::move(effect));
 }
 
 void Evaluation::set_string(const KeyRef& key, std::string_view value, bool keep_ttl) {
@@ -304,7 +305,7 @@ Lookup Evaluation::splice(const KeyRef& key, uint64_t offset, std::string_view b
       const uint64_t from = std::min(offset, sight.form.size);
       if (!read_chunks(sight.form, from, offset + bytes.size() - from, ignored)) return Lookup::kNotResident;
     }
-    effects_.element(key.database, key.name, effect);
+    effects_.element(key.database, key.name, std::move(effect));
     forget();
     return Lookup::kFound;
   }
@@ -325,7 +326,7 @@ Lookup Evaluation::add(const KeyRef& key, const Number& addend, std::string_view
   if (!sight.resident) return Lookup::kNotResident;
   if (!sight.exists) {
     begin_life(key, sight);
-    put_string(key, sum, true);
+    put_string(key, effects_.keep(sum), true);
     forget();
     return Lookup::kFound;
   }
@@ -335,10 +336,10 @@ Lookup Evaluation::add(const KeyRef& key, const Number& addend, std::string_view
   effect.anchor = anchor(sight, false);
   const bool exact = !sight.whole || adds_exactly(text(sight)->versions, dot_.log, addend);
   if (exact && effects_.may_amend(key.database, key.name, effect)) {
-    effects_.element(key.database, key.name, effect);
+    effects_.element(key.database, key.name, std::move(effect));
   } else {
     repeat_expiry(key, sight);
-    put_string(key, sum, false);
+    put_string(key, effects_.keep(sum), false);
   }
   forget();
   return Lookup::kFound;

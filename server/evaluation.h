@@ -116,7 +116,8 @@ class Evaluation {
   // where the model allows one, else a put. Precondition: the key is missing or a string. kNotResident: nothing done.
   Lookup splice(const KeyRef& key, uint64_t offset, std::string_view bytes);
   // Adds to the string's number (an amend, or an additive put where it is missing); keeps the TTL. `sum` is the value
-  // afterwards, as the caller computed it. Precondition: missing or a string that is a number.
+  // afterwards, as the caller computed it; it is copied where it is needed. Precondition: missing or a string that is a
+  // number.
   Lookup add(const KeyRef& key, const Number& addend, std::string_view sum);
 
   // A copy of bytes that lives as long as the record.

@@ -30,7 +30,7 @@ Outcome increment(Call& call, int64_t addend) {
   }
   char digits[kMaxIntegerBytes];
   const char* const end = std::to_chars(digits, digits + sizeof digits, sum).ptr;
-  const std::string_view text = call.eval().keep({digits, static_cast<size_t>(end - digits)});
+  const std::string_view text(digits, static_cast<size_t>(end - digits));
   const Lookup added = call.eval().add(key, Number::integer(addend), text);
   if (added == Lookup::kNotResident) return refuse(call, added);
   call.reply().integer(sum);
@@ -65,7 +65,7 @@ Outcome incrbyfloat(Call& call) {
   if (!std::isfinite(sum)) return reply_error(call, "ERR increment would produce NaN or Infinity");
   std::string text;
   Number::real(sum).append_to(text);
-  const Lookup added = call.eval().add(key, Number::real(addend->as_real()), call.eval().keep(text));
+  const Lookup added = call.eval().add(key, Number::real(addend->as_real()), text);
   if (added == Lookup::kNotResident) return refuse(call, added);
   call.reply().bulk(text);
   return Outcome::kDone;
