@@ -56,7 +56,7 @@ std::string clock_text(const Clock& clock) {
 }
 
 bool report(const std::string& what, const Error& error) {
-  fmt::print("{}: {}\n", what, error.message);
+  fmt::print(stderr, "{}: {}\n", what, error.message);
   return false;
 }
 

@@ -139,19 +139,29 @@ def test_crash_while_the_disk_is_full(context):
 # -- an fsync that fails ---------------------------------------------------------------------------------------------
 
 
-def test_failed_fsync_stops_the_node(context):
-    """What an fsync did not keep is never acknowledged: the node stops; nothing acknowledged is lost."""
-    library = os.path.join(context.build, "bin", "libredis-tests-fsync-fails.so")
+def server_with_fsync(context, fault, directives):
+    """A server whose fsyncs have the fault (fsync_faults.cc) when the file exists whose name is returned with it."""
+    library = os.path.join(context.build, "bin", "libredis-tests-fsync-faults.so")
     if not os.path.exists(library):
         raise Skip("not built: " + library)
-    server = context.server(durable(context.program, "always"), start=False)
-    trigger = os.path.join(server.root, "broken")
-    server.environment = {"LD_PRELOAD": library, "FSYNC_FAILS_WHEN": trigger}
+    server = context.server(directives, start=False)
+    trigger = os.path.join(server.root, "trigger")
+    server.environment = {"LD_PRELOAD": library, fault: trigger}
     server.start()
+    return server, trigger
+
+
+def touch(path):
+    open(path, "w", encoding="utf-8").close()
+
+
+def test_failed_fsync_stops_the_node(context):
+    """What an fsync did not keep is never acknowledged: the node stops; nothing acknowledged is lost."""
+    server, trigger = server_with_fsync(context, "FSYNC_FAILS_WHEN", durable(context.program, "always"))
     load = Load(server)
     load.start()
     wait_for(lambda: load.acknowledged() > 2000 or load.failed(), "2,000 writes", 30.0)
-    open(trigger, "w", encoding="utf-8").close()
+    touch(trigger)
     code = server.wait_exit(30.0)
     load.join()
     assert code != 0, "a failed fsync is not a clean end"
@@ -159,6 +169,42 @@ def test_failed_fsync_stops_the_node(context):
     os.remove(trigger)
     server.start()
     load.check()
+
+
+# -- a disk that does not keep up ------------------------------------------------------------------------------------
+
+
+def test_writers_wait_while_no_flush_ends(context):
+    """Changes that are in no flush yet are bounded: beyond that writers wait, then are refused; readers go on."""
+    directives = {"dirty-memory": "8mb", "cache-memory": "64mb", "overload-timeout": "100"}
+    server, trigger = server_with_fsync(context, "FSYNC_WAITS_WHILE", directives)
+    touch(trigger)
+    with server.connect() as client, server.connect() as other:
+        written = []
+        refused = None
+        while refused is None and len(written) < 64:
+            key = b"large:%d" % len(written)
+            reply = client.call("SET", key, key * (MEGABYTE // len(key)))
+            if reply.is_error:
+                refused = reply
+            else:
+                written.append(key)
+        assert refused is not None and refused.value.startswith(b"OVERLOADED"), refused
+        assert 8 < len(written) <= 20, "%d MiB were taken with dirty-memory 8mb" % len(written)
+        expect_written(client, written)
+        assert client.call("CONFIG", "SET", "overload-timeout", "600000").value == b"OK"
+        number = other.call("CLIENT", "ID").value
+        other.send("SET", "patient", "waits")
+        wait_for(lambda: b"cmd=set" in client.call("CLIENT", "LIST", "ID", str(number)).value, "the writer was met")
+        os.remove(trigger)
+        assert other.read().value == b"OK"
+        assert client.call("SET", "more", "v").value == b"OK"
+        expect_written(client, written)
+    server.kill()
+    server.start()
+    with server.connect() as client:
+        expect_written(client, written)
+        assert client.call("MGET", "patient", "more").plain() == [b"waits", b"v"]
 
 
 # -- damage to the journal -------------------------------------------------------------------------------------------

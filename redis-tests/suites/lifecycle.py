@@ -500,3 +500,23 @@ def test_config_rewrite_says_included_names_once(context):
     server.restart()
     assert server.call("CONFIG", "GET", "timeout").value[1].value == b"77"
     assert server.call("FLUSHALL").is_error
+
+
+def test_inspect_shows_what_is_on_the_disk(context):
+    """capstan-inspect beside the running server: what is flushed, and what only the journal has."""
+    inspect = os.path.join(os.path.dirname(context.program), "capstan-inspect")
+    server = context.server({"shards": "1"})
+    with server.connect() as client:
+        client.call("SET", "plain", "v")
+        client.call("SET", "long", b"x" * 200000, "EX", "1000")
+        client.call("SAVE")
+        client.call("SET", "journaled", "v")
+    done = subprocess.run([inspect, "--rows", "--journal", server.directory], capture_output=True, text=True, check=True)
+    assert done.stderr == "", done.stderr
+    assert re.search(r'database 0 slot \d+ "plain"', done.stdout) and '"long"' in done.stdout, done.stdout
+    assert '"journaled"' not in done.stdout, "it is not in LMDB yet"
+    assert re.search(r"applied R [0-9a-f]{16}:2;", done.stdout), done.stdout
+    assert re.search(r"  elements 4 entries", done.stdout), "chunks of 64 KiB:\n" + done.stdout
+    assert len(re.findall(r"type 2 shard 0", done.stdout)) == 3, "a line per record:\n" + done.stdout
+    missing = subprocess.run([inspect, server.directory + "/none"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 1 and "No such file or directory" in missing.stderr
