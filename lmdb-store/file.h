@@ -22,6 +22,10 @@ class File {
   virtual Result<size_t> pread(char* to, size_t size, uint64_t offset) = 0;
   // Writes all of `bytes`, or fails (kFull when there is no space); after a failure the range holds anything.
   virtual Result<> pwrite(std::string_view bytes, uint64_t offset) = 0;
+  // The same where bytes were written before, so that there is space: may copy little into a mapping of the file
+  // instead of calling the system. From one thread at a time. What a power loss leaves of it are whole bytes, not whole
+  // writes. A disk that then cannot read the page that they lie on ends the process (SIGBUS).
+  virtual Result<> overwrite(std::string_view bytes, uint64_t offset) { return pwrite(bytes, offset); }
   // Makes everything written so far survive a power loss. After a failure nothing is known about it, and calling
   // again proves nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
   virtual Result<> datasync() = 0;

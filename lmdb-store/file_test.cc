@@ -5,6 +5,8 @@
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 
+#include "base/random.h"
+
 namespace capstan::lmdb_store {
 namespace {
 
@@ -33,6 +35,30 @@ BOOST_FIXTURE_TEST_CASE(what_is_written_is_read_and_reading_ends_with_the_file, 
   BOOST_TEST((*file)->pread(buffer, sizeof buffer, 4).value() == 4);
   BOOST_TEST(std::string_view(buffer, 4) == "ello");
   BOOST_TEST((*file)->pread(buffer, sizeof buffer, 100).value() == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_overwritten_is_what_every_reader_sees, Directory) {
+  constexpr size_t kSize = (3u << 20) + 1000;  // no whole number of pages
+  auto file = posix_file_system().open(path + "/a", FileSystem::Open::kCreate);
+  BOOST_REQUIRE(file.ok());
+  std::string expected(kSize, '-');
+  BOOST_REQUIRE((*file)->pwrite(expected, 0).ok());
+  Random random(1);
+  for (int i = 0; i < 2000; ++i) {
+    const std::string bytes(1 + random.below(i % 50 == 0 ? 100'000 : 300), static_cast<char>('a' + i % 26));
+    // Mostly onwards, as a journal writes; also back, across windows, at the very end, and beyond it.
+    const uint64_t at = i % 10 == 0 ? random.below(kSize) : i % 97 == 0 ? kSize - 50 : 1700u * static_cast<unsigned>(i);
+    const bool by_call = i % 7 == 0;
+    BOOST_REQUIRE((by_call ? (*file)->pwrite(bytes, at) : (*file)->overwrite(bytes, at)).ok());
+    if (expected.size() < at + bytes.size()) expected.resize(at + bytes.size(), '\0');
+    expected.replace(at, bytes.size(), bytes);
+  }
+  BOOST_TEST((*file)->datasync().ok());
+  const auto other = posix_file_system().open(path + "/a", FileSystem::Open::kExisting);
+  std::string read(expected.size() + 1, ' ');
+  BOOST_TEST((*other)->pread(read.data(), read.size(), 0).value() == expected.size());
+  read.pop_back();
+  BOOST_TEST((read == expected));
 }
 
 BOOST_FIXTURE_TEST_CASE(directories_list_their_names_in_order, Directory) {

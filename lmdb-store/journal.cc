@@ -102,7 +102,7 @@ Result<> Journal::write_run(JournalBatch::Run& run) {
     taken_.pop_front();
   }
   const std::string_view bytes = batch_.bytes(run);
-  if (Result<> done = current_.file->pwrite(bytes, run.offset); !done) return done;
+  if (Result<> done = current_.file->overwrite(bytes, run.offset); !done) return done;
   syncer_.wrote(current_.file, position_of(run.segment, run.offset + bytes.size()));
   if (&run != &batch_.runs().back()) closed_.push_back({{current_.number, nullptr}, std::move(run.last)});
   return {};

@@ -56,7 +56,7 @@ void next_row(const uint64_t* above, const uint64_t* columns, size_t words, uint
 
 uint64_t lcs_table_bytes(uint64_t a_size, uint64_t b_size) {
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(a_size + 1, words_for(b_size) * sizeof(uint64_t), &bytes)) return ~uint64_t{0};
+  if (__builtin_mul_overflow(a_size + 1, (b_size + 1) * sizeof(uint32_t), &bytes)) return ~uint64_t{0};
   return bytes;
 }
 

@@ -13,7 +13,8 @@
 
 namespace capstan {
 
-// Bytes of the table of lcs_matches(), for a limit on them.
+// Bytes that the whole table takes with four to a cell, as redis-server keeps it, for the limit that it puts on them.
+// We need a thirty-second of that.
 uint64_t lcs_table_bytes(uint64_t a_size, uint64_t b_size);
 
 uint64_t lcs_length(std::string_view a, std::string_view b);

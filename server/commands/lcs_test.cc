@@ -109,9 +109,9 @@ BOOST_AUTO_TEST_CASE(rows_of_full_words) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(the_table_has_a_bit_per_cell) {
-  BOOST_TEST(lcs_table_bytes(0, 0) == 0u);
-  BOOST_TEST(lcs_table_bytes(4095, 4096) == 4096u * 4096 / 8);
+BOOST_AUTO_TEST_CASE(the_limit_counts_four_bytes_per_cell) {
+  BOOST_TEST(lcs_table_bytes(0, 0) == 4u);
+  BOOST_TEST(lcs_table_bytes(4095, 4095) == uint64_t{64} << 20);
   BOOST_TEST(lcs_table_bytes(uint64_t{1} << 40, uint64_t{1} << 40) == ~uint64_t{0});
 }
 
