@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kStateKey = "state";
 constexpr std::string_view kLogsKey = "logs";
-constexpr std::string_view kGenerationKey = "generation";
+constexpr std::string_view kNewestKey = "newest";
 
 // The rows are cold: each is met once, with its successors on their way, and then told apart by its sort key.
 DirtySet::Rows in_order(const DirtySet::Rows& rows) {
@@ -39,10 +39,12 @@ Result<StoredState> read_state(ReadView& view) {
     while (in.ok() && in.remaining() > 0) state.logs.push_back(LogId{in.u64()});
     if (!in.done()) return Error{ErrorCode::kCorrupt, "the dictionary of logs in LMDB is malformed"};
   }
-  if (const auto generation = view.get(Table::kMeta, kGenerationKey)) {
-    Decoder in(*generation);
+  if (const auto newest = view.get(Table::kMeta, kNewestKey)) {
+    Decoder in(*newest);
     state.next_generation = in.u64();
-    if (!in.done()) return Error{ErrorCode::kCorrupt, "the next generation in LMDB is malformed"};
+    state.newest_stamp = Hlc{in.u64()};
+    state.newest = Clock::decode(in);
+    if (!in.done()) return Error{ErrorCode::kCorrupt, "the row \"newest\" in LMDB is malformed"};
   }
   const auto stored = view.get(Table::kMeta, kStateKey);
   if (!stored) return state;
@@ -69,8 +71,7 @@ Result<> FlushJob::write_state() {
   return batch_->put(Table::kMeta, kStateKey, value);
 }
 
-// With the first transaction: rows of any may name these logs and generations. The dictionary only grows and
-// generations are not used again, so they are right whatever follows.
+// With the first transaction: rows of any may name these. They only grow, so they are right whatever follows.
 Result<> FlushJob::write_names() {
   std::string value;
   Encoder out(value);
@@ -78,7 +79,9 @@ Result<> FlushJob::write_names() {
   if (Result<> done = batch_->put(Table::kMeta, kLogsKey, value); !done) return done;
   value.clear();
   out.u64(state.next_generation);
-  return batch_->put(Table::kMeta, kGenerationKey, value);
+  out.u64(state.newest_stamp.value);
+  state.newest.encode(out);
+  return batch_->put(Table::kMeta, kNewestKey, value);
 }
 
 Result<> FlushJob::run() {
@@ -96,6 +99,7 @@ Result<> FlushJob::run() {
 Result<> FlushJob::write_all() {
   rows_written_ = 0;
   slot_prefix_ = kNoSlot;
+  slot_change_ = {};
   if (Result<> begun = begin(); !begun) return begun;
   if (Result<> done = write_names(); !done) return done;
   for (Database database = 0; database < kDatabases; ++database) {

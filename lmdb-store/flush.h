@@ -8,9 +8,9 @@
 // clock between the stored one and that of its job, the journal complete up to there, because it is synced before a job
 // begins. Replaying the records above LMDB's clock (Replay::kYes) leads to the same state. It is also what makes a
 // crash at any point, several transactions per job and giving up a round harmless. Slot statistics and the expiry index
-// are changed in the transaction that changes the rows, so they always fit the rows; names that rows refer to (logs,
-// generations) come with the first transaction of a job. Chunks of long strings and the key rows that name them must go
-// together: a bucket with chunks is written in one transaction.
+// are changed in the transaction that changes the rows, so they always fit the rows; what rows may refer to (logs,
+// generations, the newest records) comes with the first transaction of a job. Chunks of long strings and the key rows
+// that name them must go together: a bucket with chunks is written in one transaction.
 //
 // Memory is bounded: a transaction that has copied batch_pages pages is committed.
 #pragma once
@@ -70,6 +70,9 @@ struct StoredState {
   Position position = 0;  // everything of the shard below it in the journals is contained
   uint64_t next_generation = 1;
   std::vector<LogId> logs;
+  // No row is newer than these.
+  Clock newest;
+  Hlc newest_stamp;
 };
 Result<StoredState> read_state(ReadView& view);
 
@@ -83,7 +86,7 @@ class FlushJob {
   std::vector<DirtySet::Bucket> buckets;   // from the first on, without a gap
   std::array<bool, kDatabases> cleared{};  // erased before anything is written
   uint64_t bytes = 0;                      // of the rows, in memory
-  StoredState state;                       // logs and generations as of now, the rest as of the round's beginning
+  StoredState state;                       // up to `position` as of the round's beginning, the rest as of the job's
   bool last = false;                       // of its round: the state holds when this job has ended
 
   // The rows of a bucket; nullptr: it is not this job's.

@@ -12,6 +12,7 @@
 // Thread: the worker's, for everything not marked otherwise.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -96,6 +97,13 @@ class Journal {
   // Disk space of segments that hold entries which are not released, of this journal alone: what a recovery would
   // read. Those of earlier starts: JournalRecovery::old.
   uint64_t bytes_in_use() const { return (closed_.size() + (current_.file ? 1 : 0)) * options_.segment_bytes; }
+  // Of these, from that position on.
+  uint64_t bytes_since(Position position) const {
+    if (position >= end()) return 0;
+    const uint64_t segments = segment_of(end()) - segment_of(position);
+    const uint64_t bytes = segments * options_.segment_bytes + offset_of(end()) - offset_of(position);
+    return std::min(bytes, bytes_in_use());
+  }
 
  private:
   struct ClosedSegment {

@@ -38,6 +38,13 @@ Result<> Keyspace::load() {
   agreed_ = flushed_agreed_ = state->agreed;
   flushed_position_ = state->position;
   next_generation_ = state->next_generation;
+  newest_ = state->newest;
+  newest_stamp_ = state->newest_stamp;
+  size_t ahead = 0;
+  for (const Dot& newest : newest_) {
+    if (applied_.covers(newest)) continue;
+    ahead_ = ++ahead == 1 ? newest.log : LogId{};
+  }
   for (const LogId log : state->logs) logs_.add(log);
   complete_ = true;
   const auto cursor = (*view)->cursor(Table::kSlots);
@@ -252,6 +259,8 @@ void Keyspace::set_limits(uint64_t cache_bytes, uint64_t dirty_bytes) {
 bool Keyspace::evict(size_t rows) {
   rows += 2 * std::exchange(added_rows_, 0);
   if (memory_bytes() <= options_.cache_bytes) return false;
+  // Until all rows of a flush are marked clean, a row that is not in memory may be another than LMDB's.
+  if (flushing_ && flushing_->done()) return false;
   uint64_t evicted = 0;
   const auto visit = [&](TableRow* row) {
     if (row->has(TableRow::kDirty) || memory_bytes() <= options_.cache_bytes) return false;

@@ -153,6 +153,10 @@ class Keyspace {
   bool needs_flush() const {
     return !dirty_.empty() || cleared_any_ || applied_ != flushed_ || agreed_ != flushed_agreed_;
   }
+  // LMDB holds rows newer than what was applied: when the start is over, records are missing that they contain.
+  bool has_newer_rows() const { return !applied_.covers(newest_); }
+  // Takes these records for applied, so that contexts cover what the rows name.
+  void accept_newer_rows();
   // Log R as the node goes on with it; stored with the state.
   const AgreedLog& agreed_log() const { return agreed_; }
   void set_agreed_log(AgreedLog log) { agreed_ = std::move(log); }
@@ -184,6 +188,8 @@ class Keyspace {
   bool join_amend(StringForm& form, const ElementEffect& effect, const RecordHead& head, Replay replay, uint16_t log);
   void join_general(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay);
   bool covers(const StringForm& form, const Clock& context) const;
+  bool contains(const StringForm& form, const Dot& dot) const;
+  bool contains(const KeyState& state, const Dot& dot) const;
   RowStanding standing(const TableRow* row, uint64_t hash) const;
   void account(const Target& target, uint64_t sort_key, const RowStanding& before, const RowStanding& after);
   void store_state(Target& target, const KeyState& state);
@@ -243,6 +249,9 @@ class Keyspace {
   Clock applied_;
   Clock flushed_;
   Hlc last_stamp_;
+  Clock newest_;  // of the rows that LMDB held when it was opened
+  Hlc newest_stamp_;
+  LogId ahead_;  // the one log in which they were newer than the clock; none if there are several
   AgreedLog agreed_;
   AgreedLog flushed_agreed_;
   Position flushed_position_ = 0;

@@ -12,7 +12,7 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   CHECK(!flushing_ && needs_flush());
   if (bytes == kWhole) next_bucket_ = 0;
   if (next_bucket_ == 0) {
-    round_ = StoredState{applied_, last_stamp_, agreed_, position, 0, {}};
+    round_ = {.applied = applied_, .stamp = last_stamp_, .agreed = agreed_, .position = position};
     round_rows_ = dirty_.size();
     round_taken_ = 0;
   }
@@ -33,6 +33,8 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   job->state = round_;
   job->state.next_generation = next_generation_;
   job->state.logs = logs_.logs();
+  job->state.newest = applied_;
+  job->state.newest_stamp = last_stamp_;
   job->last = next_bucket_ == DirtySet::kBuckets;
   finished_bucket_ = finished_row_ = 0;
   return flushing_ = std::move(job);
@@ -74,8 +76,8 @@ bool Keyspace::finish_flush() {
       cleared_[database] = cleared_any_ = true;
     }
   } else {
-    expiry_position_.clear();
     if (flushing_->last) {
+      expiry_position_.clear();
       flushed_ = flushing_->state.applied;
       flushed_agreed_ = flushing_->state.agreed;
       flushed_position_ = flushing_->state.position;
@@ -96,7 +98,16 @@ void Keyspace::drop_expiry(const TableRow& row) {
   } else {
     expire_at_ms = standing_of(row.payload(), 0, logs_).expire_at_ms;
   }
-  if (expire_at_ms != kNeverExpires) expiry_.erase({expire_at_ms, row.sort_key});
+  if (expire_at_ms == kNeverExpires) return;
+  expiry_.erase({expire_at_ms, row.sort_key});
+  std::string from(8, '\0');
+  store_be64(from.data(), static_cast<uint64_t>(expire_at_ms));
+  if (from < expiry_position_) expiry_position_ = std::move(from);
+}
+
+void Keyspace::accept_newer_rows() {
+  applied_.merge(newest_);
+  last_stamp_ = std::max(last_stamp_, newest_stamp_);
 }
 
 // --- rows read by the pool
@@ -129,10 +140,12 @@ void Keyspace::fetch(std::vector<WantedRow> wanted, ReadPool& pool, Completions&
   };
   auto done = [this, fetch, &pool, &completions](Result<> read) {
     CHECK(read.ok(), read.error().message);
-    if (fetch->flushes != flushes_) {  // what was read may be older than a row that was flushed and evicted meanwhile
-      return this->fetch(std::move(fetch->wanted), pool, completions, std::move(fetch->ready));
+    // What was read may be older than a row that was flushed and evicted meanwhile. Flushes may end all the time.
+    if (fetch->flushes == flushes_) {
+      add_fetched(*fetch);
+    } else {
+      read_now(fetch->wanted);
     }
-    add_fetched(*fetch);
     fetch->ready();
   };
   if (pool.submit(store_, job, completions, done)) return;

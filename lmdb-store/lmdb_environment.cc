@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::array<const char*, kTables> kTableNames = {"meta", "keys", "elements", "expiry", "slots"};
 constexpr std::string_view kFormatKey = "format";
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 constexpr mdb_mode_t kFileMode = 0640;
 // So long reopen() waits for views to end by themselves before it lets new ones wait.
 constexpr std::chrono::milliseconds kPatience{20};

@@ -162,7 +162,7 @@ void Effects::reset() {
 }
 
 std::string_view Effects::Arena::add(std::string_view bytes) {
-  if (bytes.empty()) return {};
+  if (bytes.empty()) return "";
   const size_t size = bytes.size();
   char* to = at_;
   if (size > left_ && size > kBlockBytes / 4) {

@@ -63,8 +63,6 @@ constexpr Difference kDifferences[] = {
     {"`INFO latencystats`, `LATENCY HISTOGRAM`", "exact to two digits", "powers of two",
      "a counter per power is enough"},
     {"`SHUTDOWN NOSAVE`", "loses what was not saved", "leaves out the flush; nothing is lost", "the journal has it"},
-    {"`LCS` of long strings", "refused where four bytes per pair of their bytes exceed proto-max-bulk-len",
-     "where a bit per pair does", "that is what its table takes here"},
     {"texts of `HELP`, `COMMAND DOCS`, `LATENCY DOCTOR`, `MEMORY DOCTOR`", "Redis'", "our own words",
      "they are for people"},
 };

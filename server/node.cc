@@ -204,7 +204,9 @@ Result<> Node::open_journals() {
         lmdb_store::Journal::open(files, settings_->directory, worker->index(), options, recovery.value());
     if (!journal) return journal.error();
     worker->take_journal(std::move(*journal));
-    for (const auto& shard : worker->executor().shards()) shard->start(worker->journal(), recovery.value().cut);
+    for (const auto& shard : worker->executor().shards()) {
+      if (Result<> started = shard->start(worker->journal(), recovery.value().cut); !started) return started;
+    }
   }
   return {};
 }

@@ -307,6 +307,7 @@ Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view p
   // LMDB may hold rows newer than its clock, if a flush was cut short (flush.h).
   shard.keyspace->apply(record, Replay::kYes);
   ++shard.stats.records;
+  shard.keyspace->evict(kEvictionSlice);
   if (shard.keyspace->dirty_bytes() < shard.replay_flush_bytes) return {};
   Result<> flushed = shard.flush_now(position + 1);
   if (flushed || flushed.error().code != ErrorCode::kFull) return flushed;
@@ -315,21 +316,28 @@ Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view p
   return {};
 }
 
-void Shard::start(lmdb_store::Journal& journal, bool tail_cut) {
+Result<> Shard::start(lmdb_store::Journal& journal, bool tail_cut) {
   Impl& shard = *impl_;
   shard.journal = &journal;
   shard.evaluation.effects().reset();
   const AgreedLog& last = shard.keyspace->agreed_log();
-  const bool tail_lost = tail_cut || (last.boot != shard.boot && last.tail_may_be_lost);
+  // Records that rows contain are gone (journal-damage truncate). The next ones will have them in their contexts.
+  const bool newer_rows = shard.keyspace->has_newer_rows();
+  const bool tail_lost = tail_cut || newer_rows || (last.boot != shard.boot && last.tail_may_be_lost);
   if (shard.log == LogId{} || tail_lost) {
     shard.log = LogId{LogId::kAgreedBit | random_word()};
     // Nobody has seen anything of it yet.
     shard.keyspace->set_agreed_log({shard.log, {}, false});
   }
+  if (newer_rows) {
+    shard.keyspace->accept_newer_rows();
+    if (Result<> flushed = shard.flush_now(journal.end()); !flushed) return flushed;
+  }
   shard.next_number = shard.keyspace->applied()[shard.log] + 1;
   shard.clock.advance_to(shard.keyspace->last_stamp());
   shard.flush_soon = shard.keyspace->needs_flush();
   journal.release(shard.id, shard.keyspace->flushed_position());
+  return {};
 }
 
 void Shard::set_tail_may_be_lost(bool may_be_lost) { impl_->tail_may_be_lost = may_be_lost; }
@@ -368,10 +376,11 @@ bool Shard::Impl::wants_flush(int64_t now_ms) const {
   if (now_ms < retry_flush_ms || !keyspace->needs_flush()) return false;
   if (flush_soon || !waiters.empty() || now_ms - last_write_ms >= kIdleFlush_ms) return true;
   if (keyspace->dirty_bytes() >= keyspace->options().dirty_bytes) return true;
-  // A round is to end when the journal reaches its limit. Its jobs are spread over the time until then, so that they
-  // take little of the machine at any time.
+  // A round is to end when what it releases of the journal reaches the limit. Its jobs are spread over the time until
+  // then, so that they take little of the machine at any time.
   const double due = kFlushFrom + (1 - kFlushFrom) * keyspace->flush_progress();
-  return static_cast<double>(journal->bytes_in_use()) >= due * static_cast<double>(options.journal_limit);
+  return static_cast<double>(journal->bytes_since(keyspace->flushed_position())) >=
+         due * static_cast<double>(options.journal_limit);
 }
 
 void Shard::Impl::start_flush() {
@@ -399,7 +408,9 @@ bool Shard::Impl::continue_flush(int64_t now_ms) {
     return false;
   }
   if (!job->done()) return false;
-  if (!keyspace->finish_flush()) end_flush(now_ms);
+  // A scan may have finished a failed one.
+  if (keyspace->flushing() && keyspace->finish_flush()) return true;
+  end_flush(now_ms);
   return true;
 }
 

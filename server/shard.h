@@ -50,7 +50,7 @@ class Shard {
   lmdb_store::Position flushed_position() const;
   // After the last replay(). The journal of this start; outlives the shard. tail_cut: the recovery cut off entries that
   // had been written; log R then gets a new identity (model, "Identities").
-  void start(lmdb_store::Journal& journal, bool tail_cut = false);
+  Result<> start(lmdb_store::Journal& journal, bool tail_cut = false);
   // When appendfsync changes.
   void set_tail_may_be_lost(bool may_be_lost);
 

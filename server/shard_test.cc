@@ -46,7 +46,7 @@ struct World {
     auto opened = lmdb_store::Journal::open(files, kData, 0, journal_options, *recovery);
     BOOST_REQUIRE(opened.ok());
     journal = std::move(*opened);
-    for (const auto& shard : shards) shard->start(*journal, recovery->cut);
+    for (const auto& shard : shards) BOOST_REQUIRE(shard->start(*journal, recovery->cut).ok());
     turn();
     settle();
   }
