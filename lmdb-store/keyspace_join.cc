@@ -54,9 +54,10 @@ bool Keyspace::covers(const StringForm& form, const Clock& context) const {
   return !form.has(kShapeTtl) || context.covers(Dot{logs_.at(form.ttl_dot.log), form.ttl_dot.number});
 }
 
-// Whether a row of LMDB contains this record already. Rows are flushed whole, so a row that names a later record of the
-// log does. But nothing may have been joined to it meanwhile that the record takes away again: only where rows are
-// ahead of the clock in no other log.
+// Whether a row of LMDB contains this record already, so that replaying it would only cost time. Rows are flushed
+// whole, so a row that names a later record of the log does. (One that names none may still: what is put then is taken
+// away again by the record that took it away before.) But nothing of another log may have been joined to the row
+// meanwhile that the record takes away: only where rows are ahead of the clock in no other log.
 bool Keyspace::contains(const StringForm& form, const Dot& dot) const {
   if (dot.log != ahead_) return false;
   const auto names = [&](const LogNumber& named, uint64_t last) {

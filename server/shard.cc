@@ -31,9 +31,9 @@ constexpr int64_t kExpiryInterval_ms = 100;
 constexpr size_t kExpirySlice = 64;
 constexpr int64_t kIdleFlush_ms = 10'000;
 constexpr int64_t kRetryFlush_ms = 1'000;
-constexpr uint64_t kJobBytes = uint64_t{32}
-                               << 20;  // of rows, which cannot be changed in place while a flush reads them
-constexpr double kFlushFrom = 0.6;     // of journal-limit
+// Of rows; while a flush reads them they cannot be changed in place.
+constexpr uint64_t kJobBytes = uint64_t{32} << 20;
+constexpr double kFlushFrom = 0.6;  // of journal-limit
 constexpr size_t kEvictionSlice = 2'000;
 
 constexpr std::string_view kNoRoom = "MISCONF the disk is full: writes are refused until there is space, reads go on";
