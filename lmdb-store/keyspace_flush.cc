@@ -138,7 +138,7 @@ void Keyspace::fetch(std::vector<WantedRow> wanted, ReadPool& pool, Completions&
       fetch->payloads.emplace_back(payload);
     }
   };
-  auto done = [this, fetch, &pool, &completions](Result<> read) {
+  auto done = [this, fetch](const Result<>& read) {
     CHECK(read.ok(), read.error().message);
     // What was read may be older than a row that was flushed and evicted meanwhile. Flushes may end all the time.
     if (fetch->flushes == flushes_) {
