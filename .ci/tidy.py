@@ -281,7 +281,8 @@ def clang_tidy_is_content(tree):
         yield "clang-tidy: build/release is not configured (./capstan build)"
         return
     result = subprocess.run(["xargs", "-P2", "-n4", "clang-tidy", "-p", str(build), "--quiet",
-                             "--extra-arg=-Wno-unknown-warning-option"], cwd=ROOT,  # GCC's own
+                             "--extra-arg=-Wno-unknown-warning-option",  # GCC's own
+                             "--extra-arg=-fsized-deallocation"], cwd=ROOT,  # as in GCC by default
                             input="\n".join(sources), capture_output=True, text=True)
     found = re.findall(rf"^{re.escape(str(ROOT))}/(\S+): (?:warning|error): (.*)$", result.stdout, re.MULTILINE)
     yield from (f"{place}: {message}" for place, message in sorted(set(found)))

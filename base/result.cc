@@ -5,9 +5,9 @@
 
 namespace capstan {
 
-Error system_error(int error_number, std::string what) {
+Error system_error(int error_number, std::string_view what) {
   const bool full = error_number == ENOSPC || error_number == EDQUOT;
-  return Error{full ? ErrorCode::kFull : ErrorCode::kIo, what + ": " + std::strerror(error_number)};
+  return Error{full ? ErrorCode::kFull : ErrorCode::kIo, std::string(what) + ": " + std::strerror(error_number)};
 }
 
 }  // namespace capstan

@@ -26,7 +26,7 @@ struct Error {
 };
 
 // An Error of the operating system: "<what>: <strerror(errno)>"; ENOSPC and EDQUOT become kFull.
-Error system_error(int error_number, std::string what);
+Error system_error(int error_number, std::string_view what);
 
 template <typename T = void>
 class [[nodiscard]] Result {

@@ -1,8 +1,7 @@
 #include "lmdb-store/file.h"
 
-#include <stdlib.h>
-
 #include <boost/test/unit_test.hpp>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/random.h"

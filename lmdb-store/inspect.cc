@@ -237,4 +237,9 @@ int inspect(const std::vector<std::string_view>& words) {
 }  // namespace
 }  // namespace capstan::lmdb_store
 
-int main(int count, char** words) { return capstan::lmdb_store::inspect({words + std::min(count, 1), words + count}); }
+int main(int count, char** words) try {
+  return capstan::lmdb_store::inspect({words + std::min(count, 1), words + count});
+} catch (const std::exception& failure) {
+  std::fprintf(stderr, "capstan-inspect: %s\n", failure.what());
+  return 1;
+}

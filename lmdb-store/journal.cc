@@ -50,7 +50,7 @@ Journal::~Journal() = default;
 
 Result<> Journal::start() {
   if (Result<> started = pool_.start(); !started) return started;
-  const Result<> first = take_segment();
+  Result<> first = take_segment();
   if (!first && first.error().code != ErrorCode::kFull) return first;
   return {};
 }

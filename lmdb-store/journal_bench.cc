@@ -1,15 +1,12 @@
 // What the journal costs per entry: capstan-journal-bench <directory>. Entries of 100 bytes, without syncs, released as
 // they come.
-#include <time.h>
-
 #include <cstdio>
+#include <ctime>
 #include <string>
 
 #include "lmdb-store/journal.h"
 
-using namespace capstan;
-using namespace capstan::lmdb_store;
-
+namespace capstan::lmdb_store {
 namespace {
 
 // Of the worker alone: preparing segments is another thread's work.
@@ -19,14 +16,10 @@ int64_t cpu_ns() {
   return time.tv_sec * 1'000'000'000 + time.tv_nsec;
 }
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  if (count < 2) return 2;
+int measure(const char* directory) {
   const JournalOptions options;
-  auto recovery =
-      recover_journals(posix_file_system(), arguments[1], {}, [](const JournalEntry&) { return Result<>(); });
-  auto opened = Journal::open(posix_file_system(), arguments[1], 0, options, *recovery);
+  auto recovery = recover_journals(posix_file_system(), directory, {}, [](const JournalEntry&) { return Result<>(); });
+  auto opened = Journal::open(posix_file_system(), directory, 0, options, *recovery);
   if (!opened) return std::fprintf(stderr, "%s\n", opened.error().message.c_str()), 1;
   Journal& journal = **opened;
   const std::string payload(100, 'p');
@@ -50,3 +43,8 @@ int main(int count, char** arguments) {
   }
   return 0;
 }
+
+}  // namespace
+}  // namespace capstan::lmdb_store
+
+int main(int count, char** arguments) { return count < 2 ? 2 : capstan::lmdb_store::measure(arguments[1]); }

@@ -165,7 +165,7 @@ bool JournalReader::entries_are_well_formed(std::string_view entries) const {
 Result<> JournalReader::deliver(std::string_view entries, Position position) {
   while (!entries.empty()) {
     const EntryHeader header = load_entry_header(entries.data());
-    const Result<> done = deliver_part(header, entries.substr(kEntryHeaderBytes, header.bytes), position);
+    Result<> done = deliver_part(header, entries.substr(kEntryHeaderBytes, header.bytes), position);
     if (!done) return done;
     entries.remove_prefix(kEntryHeaderBytes + header.bytes);
     position += kEntryHeaderBytes + header.bytes;

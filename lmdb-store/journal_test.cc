@@ -1,10 +1,9 @@
 #include "lmdb-store/journal.h"
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <cstdlib>
 #include <filesystem>
 
 #include "lmdb-store/journal_testing.h"

@@ -97,21 +97,20 @@ bool Keyspace::join_string(Target& target, const KeyEffect& effect, const Record
     if (element.has_over || (element.kind == ElementKind::kTtl && element.additive)) return false;
     const auto log = logs_.index_of(head.dot.log);
     if (!log) return false;
+    const bool is_string = element.kind == ElementKind::kString;
     if (element.kind == ElementKind::kTtl && element.action == Action::kPut) {
       form.shape |= kShapeTtl;
       form.ttl_dot = {*log, head.dot.number};
       form.ttl_hlc = element.stamp.value_or(head.hlc);
       form.expire_at_ms = time_in(element.value);
-    } else if (element.kind != ElementKind::kString) {
-      return false;
-    } else if (element.action == Action::kPut) {
+    } else if (is_string && element.action == Action::kPut) {
       form.shape = static_cast<uint8_t>((form.shape & kShapeTtl) | (element.additive ? kShapeAdditive : 0));
       form.dot = {*log, head.dot.number};
       form.hlc = element.stamp.value_or(head.hlc);
       form.amended_last = 0;
       form.value = element.value;
       exists = true;
-    } else if (element.action == Action::kAdd || element.action == Action::kSplice) {
+    } else if (is_string && (element.action == Action::kAdd || element.action == Action::kSplice)) {
       const bool contained = head.dot.number <= form.amended_last;
       if (!exists || !join_amend(form, element, head, replay, *log)) return false;
       if (form.has(kShapeChunked) && element.action == Action::kSplice && !contained) {

@@ -201,7 +201,7 @@ struct World {
 };
 
 std::string some_key(Random& random) {
-  const std::string name = "k" + std::to_string(random.below(12));
+  std::string name = "k" + std::to_string(random.below(12));
   switch (random.below(6)) {
     case 0:
       return "{tag}" + name;

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -11,6 +10,7 @@
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <csignal>
 #include <filesystem>
 #include <thread>
 #include <vector>

@@ -67,7 +67,9 @@ class RowTable {
 
   static size_t part_of(uint64_t hash) { return (hash >> 27) & (kParts - 1); }
   static uint64_t tag_of(uint64_t hash) { return (hash >> 11) & 0xffff; }
-  static TableRow* row_of(Entry entry) { return reinterpret_cast<TableRow*>(entry & 0xffff'ffff'ffff); }
+  static TableRow* row_of(Entry entry) {
+    return reinterpret_cast<TableRow*>(entry & 0xffff'ffff'ffff);  // NOLINT(performance-no-int-to-ptr): tag and pointer
+  }
   static bool live(Entry entry) { return entry > kErased; }
   static uint32_t home(uint64_t tag, uint32_t capacity) { return static_cast<uint32_t>((tag * capacity) >> 16); }
   static Entry make_entry(uint64_t tag, const TableRow* row) { return tag << 48 | reinterpret_cast<uintptr_t>(row); }

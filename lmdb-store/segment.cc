@@ -284,7 +284,7 @@ Result<Segment> SegmentPool::take() {
   return segment;
 }
 
-void SegmentPool::retire(Segment segment) {
+void SegmentPool::retire(Segment segment) {  // NOLINT(performance-unnecessary-value-param): closed here
   Lock lock(mutex_);
   retired_.push_back(segment.number);
   if (options_.background) {

@@ -1,9 +1,8 @@
 // What the tests of the stores share.
 #pragma once
 
-#include <stdlib.h>
-
 #include <boost/test/unit_test.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>

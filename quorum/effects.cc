@@ -190,7 +190,9 @@ void Effects::Arena::reset() {
 KeyEffect& Effects::key(Database database, std::string_view name) {
   const ptrdiff_t found = key_index(database, name);
   if (found >= 0) return record_.keys[static_cast<size_t>(found)];
-  KeyEffect& added = record_.keys.emplace_back(database, false, name);
+  KeyEffect& added = record_.keys.emplace_back();
+  added.database = database;
+  added.key = name;
   if (record_.keys.size() == kScanned + 1) {
     for (size_t i = 0; i <= kScanned; ++i) keys_.emplace(std::pair(record_.keys[i].database, record_.keys[i].key), i);
   } else if (record_.keys.size() > kScanned) {

@@ -226,7 +226,7 @@ class Evaluator {
     const std::string result = read(ElementKind::kField, command.id);
     if (result.starts_with(serial)) return result.substr(serial.size());
     look(command.key);
-    const std::string reply = add(ElementKind::kString, {}, Number::integer(command.number));
+    std::string reply = add(ElementKind::kString, {}, Number::integer(command.number));
     look(session_key());
     put(ElementKind::kField, command.id, serial + reply);
     return reply;
@@ -264,7 +264,7 @@ class Evaluator {
       if (element.kind == ElementKind::kPosition && (first == nullptr || element.id < first->id)) first = &element;
     }
     if (first == nullptr) return "nil";
-    const std::string value = read(ElementKind::kPosition, first->id);
+    std::string value = read(ElementKind::kPosition, first->id);
     remove(ElementKind::kPosition, first->id);
     return value;
   }

@@ -146,7 +146,7 @@ std::string PlainRedis::remembered(const Command& command) {
   std::string& result = results[command.id];
   const std::string serial = std::to_string(command.serial) + ':';
   if (result.starts_with(serial)) return result.substr(serial.size());
-  const std::string reply = increment(keys_[command.key].strings, "", command.number);
+  std::string reply = increment(keys_[command.key].strings, "", command.number);
   result = serial + reply;
   return reply;
 }

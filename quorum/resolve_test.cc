@@ -7,7 +7,7 @@ namespace capstan {
 
 namespace {
 
-constexpr LogId kA{1}, kB{2}, kC{3};
+constexpr LogId kB{2}, kC{3};
 
 Versions siblings(std::initializer_list<const char*> values) {
   Versions out;

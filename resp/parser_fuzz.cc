@@ -103,11 +103,7 @@ void check_commands_survive_rewriting(const Reading& reading) {
 
 }  // namespace
 
-}  // namespace capstan::resp
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace capstan;
-  using namespace capstan::resp;
   const std::string_view stream(reinterpret_cast<const char*>(data), size);
   Random random(hash64(stream));
   const auto whole = [](size_t left) { return left; };
@@ -124,3 +120,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(replies_in_pieces(stream, pieces) == replies);
   return 0;
 }
+
+}  // namespace capstan::resp

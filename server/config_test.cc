@@ -27,7 +27,7 @@ class Directory {
   }
   ~Directory() { std::filesystem::remove_all(path_); }
   std::string write(const std::string& name, const std::string& text) const {
-    const std::string path = path_ / name;
+    std::string path = path_ / name;
     std::ofstream(path) << text;
     return path;
   }

@@ -76,8 +76,7 @@ bool Dispatcher::take_batch(Connection& connection, std::string_view input, size
   if (ordinary) look_ahead(count);
   for (size_t i = 0; i < count; ++i) {
     arguments_ = ahead_[i].words;
-    const bool fast = ordinary && ahead_[i].shard != nullptr && (connection.session.flags | worker_.flags()) == 0;
-    if (fast) {
+    if (ordinary && ahead_[i].fast && (connection.session.flags | worker_.flags()) == 0) {
       run_fast(connection, ahead_[i]);
     } else if (!connection.takes_commands() || !run_slowly(connection)) {
       connection.parser.restart();
@@ -119,11 +118,16 @@ void Dispatcher::look_ahead(size_t commands) {
   for (Parsed& parsed : std::span(ahead_).first(commands)) {
     parsed.shard = nullptr;
     parsed.spec = look_up(parsed.words[0]);
-    if (parsed.spec == nullptr || (parsed.spec->scope != Scope::kShard && parsed.spec->scope != Scope::kSplit) ||
-        !plainly_fits(*parsed.spec, parsed.words.size())) {
+    parsed.fast = parsed.spec != nullptr && plainly_fits(*parsed.spec, parsed.words.size());
+    if (!parsed.fast) continue;
+    if (parsed.spec->scope == Scope::kConnection) {
+      parsed.fast = (parsed.spec->flags & (kFast | kAfterOthers)) == kFast && parsed.spec->subcommands.empty();
       continue;
     }
-    parsed.shard = local_shard(*parsed.spec, parsed.words);
+    if (parsed.spec->scope == Scope::kShard || parsed.spec->scope == Scope::kSplit) {
+      parsed.shard = local_shard(*parsed.spec, parsed.words);
+    }
+    parsed.fast = parsed.shard != nullptr;
     if (commands == 1 || parsed.shard == nullptr || parsed.shard != first) continue;
     for_each_key(*parsed.spec, parsed.words.size(), [&](size_t key) {
       if (hashes_.size() < kMaxPrefetchedKeys) hashes_.push_back(hash64(parsed.words[key]));
@@ -134,6 +138,7 @@ void Dispatcher::look_ahead(size_t commands) {
 
 void Dispatcher::run_fast(Connection& connection, const Parsed& parsed) {
   connection.session.last_command = parsed.spec;
+  if (parsed.shard == nullptr) return run_connection_command(connection, *parsed.spec, parsed.words);
   run_here(connection, *parsed.spec, parsed.words, *parsed.shard, worker_.settings().levels.fallback().level);
 }
 
@@ -234,7 +239,10 @@ void Dispatcher::route(Connection& connection, const Request& given) {
   const CommandSpec& spec = *request.spec;
   choose_level(connection, request);
   if (check_replicas(connection, request) == Next::kAnswered) return;
-  if (spec.scope == Scope::kConnection) return run_connection_command(connection, request);
+  if (spec.scope == Scope::kConnection) {
+    connection.session.effective = request.consistency;
+    return run_connection_command(connection, spec, request.words);
+  }
   feed_monitors(connection.session, spec, connection.session.database, arguments_);
   if (spec.scope == Scope::kEveryShard && shard_map_.shards() > 1) {
     std::vector<Part> parts;
@@ -262,23 +270,22 @@ Dispatcher::Next Dispatcher::check_replicas(Connection& connection, const Reques
   return Next::kAnswered;
 }
 
-void Dispatcher::run_connection_command(Connection& connection, const Request& request) {
-  connection.session.effective = request.consistency;
+void Dispatcher::run_connection_command(Connection& connection, const CommandSpec& spec,
+                                        std::span<const std::string_view> words) {
   resp::OutputBuffer& out = connection.begin_reply();
   const size_t before = out.size();
   const uint64_t place = connection.next_place();
-  const Outcome outcome = run_on_connection(connection, *request.spec, request.words, out, place);
+  const Outcome outcome = run_on_connection(connection, spec, words, out, place);
   if (outcome == Outcome::kLater) {
     CHECK(connection.open_place() == place);
-    connection.account_at(place, {request.spec, OwnedArguments(request.words), watch_.lap_ns()});
+    connection.account_at(place, {&spec, OwnedArguments(words), watch_.lap_ns()});
     connection.session.set(kStalled);
     // EXEC comes behind its commands.
-    if (request.spec->name == "exec") return;
-    return feed_monitors(connection.session, *request.spec, connection.session.database, arguments_);
+    if (spec.name != "exec") feed_monitors(connection.session, spec, connection.session.database, arguments_);
+    return;
   }
-  feed_monitors(connection.session, *request.spec, connection.session.database, arguments_);
-  worker_.account(*request.spec, request.words, watch_.lap_ns(), out.view().substr(before), connection.session.id,
-                  worker_.index());
+  feed_monitors(connection.session, spec, connection.session.database, arguments_);
+  worker_.account(spec, words, watch_.lap_ns(), out.view().substr(before), connection.session.id, worker_.index());
   connection.end_reply(out);
 }
 

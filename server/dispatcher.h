@@ -70,7 +70,8 @@ class Dispatcher {
     resp::Arguments words;
     size_t end = 0;  // of its bytes in the input
     const CommandSpec* spec = nullptr;
-    Shard* shard = nullptr;  // where it can run on the fast path; nullptr: it cannot
+    bool fast = false;       // it needs none of run_slowly()'s looks
+    Shard* shard = nullptr;  // where it runs if it is fast; nullptr: on the connection
   };
   // Commands parsed ahead: enough to wait for memory once for all their keys.
   static constexpr size_t kAhead = 16;
@@ -93,7 +94,7 @@ class Dispatcher {
   void choose_level(Connection& connection, Request& request) const;
   void route(Connection& connection, const Request& request);
   Next check_replicas(Connection& connection, const Request& request);
-  void run_connection_command(Connection& connection, const Request& request);
+  void run_connection_command(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words);
   void send_to_shard(Connection& connection, const Request& request, ShardId shard);
   void scatter(Connection& connection, const Request& request, const std::vector<Part>& parts);
   void run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words, Shard& shard,

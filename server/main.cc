@@ -95,7 +95,7 @@ class PidFile {
   std::string path_;
 };
 
-int run(const Configuration& configuration, SettingsSnapshot settings) {
+int run(const Configuration& configuration, const SettingsSnapshot& settings) {
   warn_of(configuration);
   const Result<std::unique_ptr<Node>> node = Node::open(settings);
   if (!node) {
@@ -143,4 +143,9 @@ int main_function(const std::vector<std::string_view>& words) {
 }  // namespace
 }  // namespace capstan
 
-int main(int argc, char** argv) { return capstan::main_function(std::vector<std::string_view>(argv + 1, argv + argc)); }
+int main(int argc, char** argv) try {
+  return capstan::main_function(std::vector<std::string_view>(argv + 1, argv + argc));
+} catch (const std::exception& failure) {
+  std::fprintf(stderr, "capstan-server: %s\n", failure.what());
+  return EXIT_FAILURE;
+}

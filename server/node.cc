@@ -288,12 +288,12 @@ SettingsSnapshot Node::settings() const {
   return settings_;
 }
 
-void Node::publish(Worker& caller, SettingsSnapshot settings, std::function<void(Worker&)> done) {
+void Node::publish(Worker& caller, const SettingsSnapshot& settings, const std::function<void(Worker&)>& done) {
   {
     const std::lock_guard lock(settings_mutex_);
     settings_ = settings;
   }
-  caller.on_every_worker([settings](Worker& worker) { worker.adopt_settings(settings); }, std::move(done));
+  caller.on_every_worker([settings](Worker& worker) { worker.adopt_settings(settings); }, done);
 }
 
 bool Node::admit_client(uint32_t max_clients) {

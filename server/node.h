@@ -36,7 +36,7 @@ class Node {
   // The newest settings; any thread, off the path of commands (workers have their own snapshot).
   SettingsSnapshot settings() const;
   // From a command: all workers adopt them, then done runs on the calling worker.
-  void publish(Worker& caller, SettingsSnapshot settings, std::function<void(Worker&)> done);
+  void publish(Worker& caller, const SettingsSnapshot& settings, const std::function<void(Worker&)>& done);
 
   int64_t started_ms() const { return started_ms_; }
   const std::string& run_id() const { return run_id_; }  // 40 hex digits, new at each start

@@ -285,8 +285,8 @@ Shard::~Shard() = default;
 
 Result<> Shard::replay(uint8_t entry_type, uint64_t position, std::string_view payload) {
   Impl& shard = *impl_;
-  const auto corrupt = [&](std::string what) {
-    return Error{ErrorCode::kCorrupt, "journal position " + std::to_string(position) + ": " + what};
+  const auto corrupt = [&](std::string_view what) {
+    return Error{ErrorCode::kCorrupt, "journal position " + std::to_string(position) + ": " + std::string(what)};
   };
   if (position < shard.keyspace->flushed_position()) return {};
   Decoder in(payload);
@@ -457,7 +457,7 @@ void Shard::checkpoint(std::function<void(Result<>)> done) {
 Result<> Shard::Impl::flush_now(lmdb_store::Position position) {
   if (!keyspace->needs_flush()) return {};
   const auto now = keyspace->begin_flush(position, Keyspace::kWhole);
-  const Result<> result = now->run();
+  Result<> result = now->run();
   while (keyspace->finish_flush()) {
   }
   return result;

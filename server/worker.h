@@ -154,7 +154,7 @@ class Worker {
   // --- messages. Always in order per pair of workers, and never before this returns; to oneself too.
   void post(unsigned worker, Action action);
   // Runs fn on every worker, then done on this one.
-  void on_every_worker(std::function<void(Worker&)> fn, std::function<void(Worker&)> done);
+  void on_every_worker(const std::function<void(Worker&)>& fn, const std::function<void(Worker&)>& done);
   void forward(unsigned worker, const ForwardedCommand& command, std::span<const std::string_view> arguments);
   // Hands a task to the worker that owns its shard; it may run before this returns if that is this one.
   void submit(unsigned worker, std::unique_ptr<Task> task);

@@ -51,7 +51,7 @@ void Worker::run_posted() {
   for (Action& action : posted) action(*this);
 }
 
-void Worker::on_every_worker(std::function<void(Worker&)> fn, std::function<void(Worker&)> done) {
+void Worker::on_every_worker(const std::function<void(Worker&)>& fn, const std::function<void(Worker&)>& done) {
   // Touched on this worker's thread alone.
   auto left = std::make_shared<unsigned>(node_.workers());
   const unsigned self = index_;

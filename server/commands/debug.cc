@@ -1,10 +1,9 @@
 // DEBUG, as far as tests of clients need it: SLEEP, OBJECT, SET-ACTIVE-EXPIRE. Only with enable-debug-command.
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <string>
 

@@ -28,13 +28,12 @@ ScanOptions parse_scan_options(std::span<const std::string_view> words) {
   using Refusal = ScanOptions::Refusal;
   ScanOptions options;
   for (size_t i = 0; i < words.size() && options.refusal == Refusal::kNone; i += 2) {
-    if (i + 1 == words.size()) {
-      options.refusal = Refusal::kSyntax;
-    } else if (same_word(words[i], "match")) {
+    const bool has_value = i + 1 < words.size();
+    if (has_value && same_word(words[i], "match")) {
       options.filter.pattern = words[i + 1];
-    } else if (same_word(words[i], "type")) {
+    } else if (has_value && same_word(words[i], "type")) {
       options.filter.type = words[i + 1];
-    } else if (same_word(words[i], "count")) {
+    } else if (has_value && same_word(words[i], "count")) {
       const std::optional<int64_t> count = resp::parse_integer(words[i + 1]);
       if (!count) options.refusal = Refusal::kNotInteger;
       if (count && *count < 1) options.refusal = Refusal::kSyntax;
