@@ -26,6 +26,7 @@ SUITES = [
     "concurrency",
     "sharded",
     "durability",
+    "linearizable",
     "malformed",
     "lifecycle",
     "faults",
