@@ -48,6 +48,7 @@ constexpr Met kMet[] = {
     {"closed gates", &SimulatorStatistics::closed_gates},
     {"stalled disks", &SimulatorStatistics::disk_stalls},
     {"stalled loops", &SimulatorStatistics::loop_stalls},
+    {"that do not want to lead", &SimulatorStatistics::unwilling},
     {"closed connections", &SimulatorStatistics::resets},
 };
 

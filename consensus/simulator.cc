@@ -80,19 +80,20 @@ void Simulator::every(const std::function<Time()>& interval, const std::function
 
 void Simulator::run() {
   for (const auto& replica : replicas_) start(*replica);
-  const auto around = [this](Time interval) {
-    return [this, interval] { return random_.between(interval / 10 + 1, 2 * interval); };
-  };
-  every(around(profile_.fault_interval), [this] {
-    if (faults_) fault();
-  });
-  every(around(profile_.client_interval), [this] {
-    if (clients_) client();
-  });
-  every(around(100 * kMillisecond), [this] {
-    if (clients_) ask_for_prefix();
-  });
-  every(around(40 * kMillisecond), [this] { operate(); });
+  const auto around = [this](Time interval) { return random_.between(interval / 10 + 1, 2 * interval); };
+  every([=, this] { return around(profile_.fault_interval); },
+        [this] {
+          if (faults_) fault();
+        });
+  every([=, this] { return around(profile_.client_interval); },
+        [this] {
+          if (clients_) client();
+        });
+  every([=] { return around(100 * kMillisecond); },
+        [this] {
+          if (clients_) ask_for_prefix();
+        });
+  every([=] { return around(40 * kMillisecond); }, [this] { operate(); });
   while (now_ < profile_.duration) step();
 
   calm();

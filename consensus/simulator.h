@@ -46,6 +46,7 @@ struct SimulatorStatistics {
   uint64_t closed_gates = 0;
   uint64_t disk_stalls = 0;
   uint64_t loop_stalls = 0;
+  uint64_t unwilling = 0;
   uint64_t resets = 0;
 };
 
@@ -84,11 +85,12 @@ class Simulator {
 
   // What waits for a replica's loop.
   struct Input {
-    enum class Kind : uint8_t { kMessage, kPeerLost, kDurable, kPropose, kRead };
+    enum class Kind : uint8_t { kMessage, kPeerLost, kDurable, kGateOpened, kWilling, kPropose, kRead };
     Kind kind = Kind::kMessage;
     Parcel parcel;
     PeerId peer = kNoPeer;
     Mark mark = 0;
+    bool willing = true;
     std::string record;
   };
 
@@ -132,6 +134,7 @@ class Simulator {
 
     // --- the state, which is what was applied: hashes of entries
     std::vector<uint64_t> applied;
+    Index may_apply = 0;  // committed and in the journal
     std::optional<Rebuild> rebuild;
 
     // --- clients of this leader
@@ -208,6 +211,7 @@ class Simulator {
   void ask_for_prefix();
   void fault();
   void partition();
+  void refuse_to_lead(Replica& replica);
   void crash(Replica& replica);
   void crash_and_restart(Replica& replica);
   void crash_all();

@@ -13,6 +13,13 @@ bool Simulator::Replica::holds_context_of(Index, std::string_view record) {
   const auto [gate, first] = gates.try_emplace(hash64(record), 0);
   if (first && world.random_.chance(world.profile_.closed_gates)) {
     gate->second = world.now_ + world.random_.between(0, 150 * kMillisecond);
+    world.at(gate->second, [this, its = incarnation] {
+      if (its != incarnation || world.down(*this)) return;
+      Input input;
+      input.kind = Input::Kind::kGateOpened;
+      inbox.push_back(std::move(input));
+      world.wake(*this, world.now_ + 1000);
+    });
   }
   if (gate->second <= world.now_) return true;
   ++world.statistics_.closed_gates;
@@ -25,21 +32,23 @@ void Simulator::start(Replica& replica) {
   replica.applied.resize(replica.flushed);
   Options options = options_;
   options.self = replica.life;
-  replica.group = std::make_unique<Group>(options, replica, replica.journal.recover(replica.flushed), random_.next(),
-                                          local(replica));
+  Recovered recovered = replica.journal.recover(replica.flushed);
+  recovered.rebuilding = replica.state_torn;
+  if (recovered.rebuilding) recovered.applied = recovered.log.base();
+  const Index applied = recovered.applied;
+  replica.group = std::make_unique<Group>(options, replica, std::move(recovered), random_.next(), local(replica));
   note("start", replica.life, replica.flushed, replica.group->log().last());
   require(replica.group->term() >= replica.journal.hard_state().term, "the durable term is there", &replica);
   require(replica.group->log().last() == replica.journal.last(), "what was durable is there", &replica);
-  require(replica.group->commit() >= replica.flushed, "what was applied is committed", &replica);
+  require(replica.group->commit() >= applied, "what was applied is committed", &replica);
   require(!replica.group->leads() && replica.group->lease_end() == 0, "nobody starts as leader", &replica);
   replica.seen_term = replica.group->term();
   replica.seen_commit = replica.group->log().base();
   replica.seen_last = replica.group->log().last();
   check_entries(replica, replica.group->log().first(), replica.seen_last);
-  if (replica.state_torn) {
-    replica.group->begin_rebuild(local(replica));
-    replica.rebuild.emplace();
-  }
+  replica.may_apply = applied;
+  if (replica.state_torn) replica.rebuild.emplace();
+  require(replica.group->rebuilding() == replica.state_torn, "a rebuild that was interrupted goes on", &replica);
   replica.turn_at = now_ + 1000 * kMillisecond;
   wake(replica, now_ + random_.between(0, kMillisecond));
 }
@@ -98,6 +107,10 @@ void Simulator::handle(Replica& replica, const Input& input, Time now) {
       return group.peer_connected(input.peer, now);
     case Input::Kind::kDurable:
       return group.durable(input.mark, now);
+    case Input::Kind::kGateOpened:
+      return group.gate_opened(now);
+    case Input::Kind::kWilling:
+      return group.set_willing(input.willing, now);
     case Input::Kind::kPropose: {
       const Index last = group.log().last();
       const bool leads = group.leads();
@@ -109,7 +122,9 @@ void Simulator::handle(Replica& replica, const Input& input, Time now) {
     }
     case Input::Kind::kRead: {
       if (!group.leads() || replica.leading != group.term()) return;
-      const PendingRead read{group.read(group.commit(), now), acknowledged_};
+      const Index saw = random_.chance(0.5) ? group.commit() : group.log().last();
+      const PendingRead read{group.read(saw, now), acknowledged_};
+      require(read.point.index >= saw, "a read waits for what it saw", &replica);
       if (!group.released(read.point)) {
         replica.reads.push_back(read);
         return;
@@ -130,6 +145,8 @@ void Simulator::take_ready(Replica& replica, Time now) {
   const bool writes = ready.hard_state.has_value() || ready.replaced || ready.first_new != 0;
   require(announced || (!writes && ready.messages.empty() && ready.mark == 0), "has_ready() tells of all", &replica);
   require(!writes || ready.mark != 0, "what is journaled has a mark", &replica);
+  require(ready.commit <= group.commit(), "only what is committed is handed out as such", &replica);
+  replica.may_apply = std::max(replica.may_apply, ready.commit);
   std::vector<Parcel> parcels;
   for (const Message& message : ready.messages) {
     check_message(replica, message);
@@ -175,7 +192,7 @@ void Simulator::finish_sync(Replica& replica, uint64_t incarnation, uint64_t pos
 void Simulator::apply(Replica& replica) {
   const Group& group = *replica.group;
   if (replica.rebuild) return;
-  Index to = group.commit();
+  Index to = replica.may_apply;
   if (random_.chance(0.1)) to = std::min<Index>(to, replica.applied.size() + random_.below(10));
   for (Index i = replica.applied.size() + 1; i <= to; ++i) {
     require(i >= group.log().first(), "what was not applied is not cut", &replica);

@@ -141,9 +141,27 @@ void Simulator::fault() {
     if (profile_.members_change) change_wanted();
   } else if (what < 96) {
     crash_all();
+  } else if (what < 97) {
+    refuse_to_lead(one);
   } else {
     for (int i = 0; i < 10; ++i) client();
   }
+}
+
+// As a node whose disk is full does, until it is not.
+void Simulator::refuse_to_lead(Replica& replica) {
+  if (down(replica)) return;
+  ++statistics_.unwilling;
+  const auto tell = [this, &replica, incarnation = replica.incarnation](bool willing) {
+    if (replica.incarnation != incarnation || down(replica)) return;
+    Input input;
+    input.kind = Input::Kind::kWilling;
+    input.willing = willing;
+    replica.inbox.push_back(std::move(input));
+    wake(replica, now_ + 1000);
+  };
+  tell(false);
+  at(now_ + random_.between(50, 800) * kMillisecond, [tell] { tell(true); });
 }
 
 // Cuts some ways, or one replica off, or halves apart; heals again after a while, if nobody does before.

@@ -1,0 +1,84 @@
+#include "server/replica.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace capstan {
+
+using consensus::Index;
+using consensus::Ready;
+using consensus::Time;
+using lmdb_store::Journal;
+
+namespace {
+
+// Of the journal's room, what is left for terms, votes and the group's own entries, which have to be written whatever
+// comes: a hand-over is a few of them.
+constexpr uint64_t kSpareRoom = 64 * 1024;
+// What an entry takes besides its record: index, term, and the configuration of a change.
+constexpr uint64_t kEntryOverhead = 64;
+
+}  // namespace
+
+Replica::Replica(ShardId shard, const consensus::Options& options, Services services, consensus::Recovered recovered,
+                 uint64_t seed, Time now)
+    : shard_(shard),
+      services_(std::move(services)),
+      group_(options, *this, std::move(recovered), seed, now),
+      applied_(group_.commit()) {}
+
+bool Replica::reserve(size_t record_bytes) {
+  const Journal& journal = services_.journal;
+  const uint64_t cost = journal.entry_cost(record_bytes + kEntryOverhead);
+  // While the disk has space, an append that meets no prepared segment waits for one.
+  if (journal.full() && journal.room() < reserved_ + cost + kSpareRoom) return false;
+  reserved_ += cost;
+  return true;
+}
+
+bool Replica::holds_context_of(Index index, std::string_view record) {
+  return services_.holds_context_of(index, record) && reserve(record.size());
+}
+
+std::optional<Index> Replica::propose(std::string_view record, Time now) {
+  if (!reserve(record.size())) {
+    group_.set_willing(false, now);
+    return std::nullopt;
+  }
+  return group_.propose(record, now);
+}
+
+void Replica::end_turn(Time now) {
+  Journal& journal = services_.journal;
+  group_.set_willing(!journal.full() || journal.room() >= 2 * kSpareRoom, now);
+  const Ready ready = group_.take_ready(now);
+  for (const consensus::Message& message : ready.messages) services_.send(message);
+  if (ready.mark != 0) {
+    // A worker whose journal cannot be written stops the node before this is reached; room was reserved.
+    const Result<> appended = append_ready(ready, group_.log(), shard_, journal);
+    CHECK(appended.ok(), "the journal had room");
+    unsynced_.push_back({journal.end(), ready.mark});
+  }
+  reserved_ = 0;
+  // Given to the journal before they are applied: a flush, which syncs it first, never covers what it may lose.
+  for (; applied_ < ready.commit && !group_.rebuilding(); ++applied_) {
+    services_.apply(applied_ + 1, group_.log().entry(applied_ + 1));
+  }
+}
+
+void Replica::journal_advanced(Time now) {
+  const lmdb_store::Position synced = services_.journal.synced();
+  consensus::Mark durable = 0;
+  for (; !unsynced_.empty() && unsynced_.front().position <= synced; unsynced_.pop_front()) {
+    durable = unsynced_.front().mark;
+  }
+  if (durable != 0) group_.durable(durable, now);
+}
+
+void Replica::cut(Index index) {
+  CHECK(index <= applied_);
+  group_.cut(index);
+}
+
+}  // namespace capstan
