@@ -1,0 +1,216 @@
+#include "cluster/link.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/check.h"
+
+namespace capstan::cluster {
+namespace {
+
+// Of a message that is not complete, at least so much is received at once.
+constexpr size_t kReadBytes = 64 << 10;
+constexpr char kArray = '*';
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+Error protocol_error(std::string what) { return Error{ErrorCode::kInvalid, std::move(what)}; }
+
+event* make_event(event_base* base, int descriptor, short what, event_callback_fn callback, void* link) {
+  event* const made = event_new(base, descriptor, what, callback, link);
+  CHECK(made != nullptr);
+  return made;
+}
+
+}  // namespace
+
+Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, int descriptor, State state, std::string where,
+           Handshake handshake)
+    : owner_(owner),
+      limits_(limits),
+      descriptor_(descriptor),
+      state_(state),
+      where_(std::move(where)),
+      handshake_(std::move(handshake)),
+      read_event_(make_event(base, descriptor, EV_READ | EV_PERSIST, &Link::on_readable, this)),
+      write_event_(make_event(base, descriptor, EV_WRITE | EV_PERSIST, &Link::on_writable, this)),
+      deadline_(make_event(base, -1, 0, &Link::on_deadline, this)),
+      parser_limits_{.max_bulk_bytes = limits.max_message_bytes},
+      parser_(parser_limits_) {
+  parser_.set_authenticated(false);
+  const timeval timeout{limits.handshake_timeout_ms / 1000, limits.handshake_timeout_ms % 1000 * 1000};
+  CHECK(event_add(deadline_, &timeout) == 0);
+  if (state_ == State::kConnecting) {
+    want_writes(true);
+  } else {
+    CHECK(event_add(read_event_, nullptr) == 0);
+  }
+}
+
+Link::~Link() {
+  for (event* const each : {read_event_, write_event_, deadline_}) event_free(each);
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void Link::close(const Error& why) {
+  if (dead()) return;
+  for (event* const each : {read_event_, write_event_, deadline_}) CHECK(event_del(each) == 0);
+  ::close(descriptor_);
+  descriptor_ = -1;
+  owner_.on_broken(*this, why);
+}
+
+// What there is to say about a connection that ended for a reason of no interest by itself.
+Error Link::ended(std::string what) const {
+  if (state_ == State::kConnecting || proven()) return Error{ErrorCode::kIo, std::move(what)};
+  return Error{ErrorCode::kInvalid, what + ": " + handshake_.unfinished().message};
+}
+
+// ---- the handshake
+
+void Link::on_deadline(evutil_socket_t, short, void* self) {
+  auto* const link = static_cast<Link*>(self);
+  link->close(link->ended("no answer in time"));
+}
+
+void Link::finish_connecting() {
+  int error = 0;
+  socklen_t size = sizeof error;
+  CHECK(getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
+  if (error != 0) return close(system_error(error, "cannot connect"));
+  state_ = State::kConnected;
+  want_writes(false);
+  CHECK(event_add(read_event_, nullptr) == 0);
+  handshake_.begin(output_);  // sent at the end of this turn
+}
+
+void Link::advance_handshake(size_t bytes) {
+  handshake_bytes_ += bytes;
+  const Result<> taken = handshake_.receive(words_, output_);
+  if (!taken) return close(taken.error());
+  if (!handshake_.done()) return;
+  CHECK(event_del(deadline_) == 0);
+  parser_.set_authenticated(true);
+  frame_begin_ = output_.size();
+  owner_.on_proven(*this);
+}
+
+// ---- receiving
+
+void Link::on_readable(evutil_socket_t, short, void* self) { static_cast<Link*>(self)->receive(); }
+
+void Link::receive() {
+  if (!input_.empty()) return receive_into_own();
+  const std::span<char> room = owner_.receive_room();
+  const ssize_t bytes = recv(descriptor_, room.data(), room.size(), 0);
+  if (!received(bytes)) return;
+  const std::string_view input(room.data(), static_cast<size_t>(bytes));
+  const size_t done = process(input);
+  if (!dead()) input_.append(input.substr(done));
+}
+
+// The rest of a message that is not complete, in place however large it is.
+void Link::receive_into_own() {
+  const size_t wanted = proven() ? std::max(parser_.needed(), kReadBytes) : kMaxHandshakeBytes;
+  const ssize_t bytes = recv(descriptor_, input_.prepare(wanted), wanted, 0);
+  if (!received(bytes)) return;
+  input_.commit(static_cast<size_t>(bytes));
+  input_.consume(process(input_.view()));
+}
+
+bool Link::received(ssize_t result) {
+  if (result > 0) [[likely]] {
+    heard_ = true;
+    return true;
+  }
+  if (result < 0 && would_block(errno)) return false;
+  close(ended(result == 0 ? "it closed the connection" : system_error(errno, "cannot receive").message));
+  return false;
+}
+
+// Takes the messages that are complete; returns how many bytes they are.
+size_t Link::process(std::string_view input) {
+  size_t done = 0;
+  while (!dead() && done < input.size()) {
+    const std::string_view rest = input.substr(done);
+    const resp::Parsed parsed =
+        rest.front() == kArray ? parser_.next(rest, words_) : resp::Parsed{resp::Outcome::kError, 0};
+    done += parsed.consumed;
+    // A line of words is RESP for a client alone.
+    if (parsed.outcome == resp::Outcome::kError || parsed.in_parser) {
+      close(protocol_error("it sent bytes that are no RESP array"));
+    } else if (parsed.outcome == resp::Outcome::kIncomplete) {
+      if (rest.size() + parser_.needed() > max_bytes()) close(protocol_error("its message is too large"));
+      if (!proven()) handshake_bytes_ += parsed.consumed;  // arrays without words
+      break;
+    } else if (!take(parsed.consumed)) {
+      break;
+    }
+  }
+  return done;
+}
+
+// The words of a message of so many bytes. False: the link is dead.
+bool Link::take(size_t bytes) {
+  if (bytes > max_bytes()) {
+    close(protocol_error("its message is too large"));
+  } else if (proven()) [[likely]] {
+    owner_.on_message(*this, words_);
+  } else {
+    advance_handshake(bytes);
+  }
+  return !dead();
+}
+
+// Of the message that comes.
+uint64_t Link::max_bytes() const {
+  return proven() ? limits_.max_message_bytes : kMaxHandshakeBytes - handshake_bytes_;
+}
+
+// ---- sending
+
+resp::OutputBuffer* Link::begin() {
+  CHECK(proven());
+  note_frame();
+  overflowed_ = overflowed_ || output_.size() > limits_.max_backlog_bytes + largest_frame_bytes_;
+  return overflowed_ ? nullptr : &output_;
+}
+
+// What was appended since the last call is one message.
+void Link::note_frame() {
+  largest_frame_bytes_ = std::max(largest_frame_bytes_, output_.size() - frame_begin_);
+  frame_begin_ = output_.size();
+}
+
+void Link::send() {
+  if (dead() || state_ == State::kConnecting) return;
+  note_frame();
+  if (!output_.empty()) {
+    const ssize_t bytes = ::send(descriptor_, output_.view().data(), output_.size(), MSG_NOSIGNAL);
+    if (bytes < 0 && !would_block(errno)) return close(ended(system_error(errno, "cannot send").message));
+    if (bytes > 0) output_.consume(static_cast<size_t>(bytes));
+  }
+  frame_begin_ = output_.size();
+  if (output_.empty()) largest_frame_bytes_ = 0;
+  if (overflowed_ || output_.size() > limits_.max_backlog_bytes + largest_frame_bytes_) {
+    return close(Error{ErrorCode::kFull, "it does not read: " + std::to_string(output_.size()) + " bytes wait"});
+  }
+  want_writes(!output_.empty());
+}
+
+// A writable socket only wakes the loop: send() follows at the end of the turn.
+void Link::on_writable(evutil_socket_t, short, void* self) {
+  auto* const link = static_cast<Link*>(self);
+  if (link->state_ == State::kConnecting) link->finish_connecting();
+}
+
+void Link::want_writes(bool wanted) {
+  if (writing_ == wanted) return;
+  writing_ = wanted;
+  CHECK((wanted ? event_add(write_event_, nullptr) : event_del(write_event_)) == 0);
+}
+
+}  // namespace capstan::cluster

@@ -1,0 +1,113 @@
+// One connection to another node, from its handshake on (handshake.h): framing, one recv per readiness, one send per
+// turn, bounds. Which links there are is the matter of links.h.
+//
+// Thread: the owner's, which turns the event base and calls send() once per turn; that also sends what the handshake
+// says. A link that is broken stays dead and calls nobody any more; the owner frees it, but not in a call that it got
+// from that link.
+#pragma once
+
+#include <event2/event.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "cluster/handshake.h"
+#include "resp/output_buffer.h"
+#include "resp/parser.h"
+
+namespace capstan::cluster {
+
+struct LinkLimits {
+  // Of one message, received. A larger one breaks the link.
+  uint64_t max_message_bytes = (uint64_t{512} << 20) + (uint64_t{1} << 20);
+  // Of output that waits, besides the largest message in it: a single message may be larger than all that may wait
+  // behind it. More breaks the link: a peer that does not read is as good as gone.
+  size_t max_backlog_bytes = size_t{64} << 20;
+  // From the start of the connection to the last proof.
+  int64_t handshake_timeout_ms = 2000;
+};
+
+class Link {
+ public:
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // A buffer that all links receive in; what is in it is done with before any of them receives again.
+    virtual std::span<char> receive_room() = 0;
+    // The peer has proved who it is. What it sends comes to on_message() from now on.
+    virtual void on_proven(Link& link) = 0;
+    // The words live during the call. It may close the link.
+    virtual void on_message(Link& link, std::span<const std::string_view> words) = 0;
+    // The link is dead, its socket closed; also by close().
+    virtual void on_broken(Link& link, const Error& why) = 0;
+  };
+  enum class State : uint8_t { kConnecting, kConnected };
+
+  // Takes the descriptor over: a socket that is being connected, or one that was accepted. `where`: for the log.
+  Link(event_base* base, Owner& owner, const LinkLimits& limits, int descriptor, State state, std::string where,
+       Handshake handshake);
+  // Says nothing to the owner.
+  ~Link();
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  // Where a message is to be appended, whole, before the next call of begin() or send(). nullptr: too much waits, and
+  // the next send() breaks the link. Precondition: proven().
+  resp::OutputBuffer* begin();
+  // Sends what the socket takes.
+  void send();
+  // Breaks the link. The owner's on_broken() is called before this returns.
+  void close(const Error& why);
+
+  bool dead() const { return descriptor_ < 0; }
+  bool proven() const { return handshake_.done(); }
+  const std::string& peer() const { return handshake_.peer(); }
+  uint64_t peer_process() const { return handshake_.peer_process(); }
+  const std::string& where() const { return where_; }
+  size_t backlog() const { return output_.size(); }
+  // The other side has sent at least a byte.
+  bool heard() const { return heard_; }
+
+ private:
+  static void on_readable(evutil_socket_t, short, void* self);
+  static void on_writable(evutil_socket_t, short, void* self);
+  static void on_deadline(evutil_socket_t, short, void* self);
+  void finish_connecting();
+  void receive();
+  void receive_into_own();
+  bool received(ssize_t result);
+  size_t process(std::string_view input);
+  bool take(size_t bytes);
+  void advance_handshake(size_t bytes);
+  uint64_t max_bytes() const;
+  void note_frame();
+  void want_writes(bool wanted);
+  Error ended(std::string what) const;
+
+  Owner& owner_;
+  const LinkLimits& limits_;
+  int descriptor_;  // -1: dead
+  State state_;
+  const std::string where_;
+  Handshake handshake_;
+  size_t handshake_bytes_ = 0;  // received in whole messages
+  bool heard_ = false;
+  event* read_event_;
+  event* write_event_;
+  event* deadline_;
+  bool writing_ = false;
+
+  resp::Limits parser_limits_;
+  resp::Parser parser_;
+  resp::Arguments words_;
+  resp::OutputBuffer input_;  // a message that is not complete
+  resp::OutputBuffer output_;
+  size_t frame_begin_ = 0;          // of the latest message, in output_
+  size_t largest_frame_bytes_ = 0;  // of those since output_ was empty
+  bool overflowed_ = false;
+};
+
+}  // namespace capstan::cluster
