@@ -65,8 +65,8 @@ class Configuration {
   // Grammar: version 1 as varint; then three lists (voters, outgoing, learners): count as varint, then per member
   // the identity (8 bytes) and the node's name (bytes).
   std::string encode() const;
-  // kCorrupt if malformed: unknown version, a member twice in a list, a voter that also learns outside a joint
-  // configuration, no voter.
+  // kCorrupt if malformed: unknown version, a member twice in a list, an incoming voter that also learns, no
+  // voter.
   static Result<Configuration> decode(std::string_view bytes);
 
  private:

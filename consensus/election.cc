@@ -130,6 +130,9 @@ void Group::become_leader() {
   round_ = 0;
   round_wanted_ = true;
   next_heartbeat_ = silent_since_ = now_;
+  check_at_ = now_ + options_.heartbeat;
+  failed_successor_ = kNoPeer;
+  needs_rebuild_ = false;
   commit_news_at_ = 0;
   lease_over_ = false;
   transfer_to_ = kNoPeer;

@@ -417,6 +417,35 @@ BOOST_AUTO_TEST_CASE(after_a_stall_silence_counts_again) {
   BOOST_TEST((groups[2].leads() || groups[3].leads() || groups.run_until([&] { return groups.leader() != kNoPeer; })));
 }
 
+// Another led last, and may still count on its promise: it need not know yet that it is no voter any more.
+BOOST_AUTO_TEST_CASE(the_only_voter_waits_at_its_start_if_another_led_last) {
+  TestGroups groups;
+  groups.add(1, {0, 0, configuration_of({1}, {2})}, entries_of({5}), {5, 2});
+  groups.run_for(kLongestLease - kMillisecond);
+  BOOST_TEST(!groups[1].leads());
+  BOOST_TEST(groups.run_until([&] { return groups[1].leads(); }));
+}
+
+// It would be journaled and spread, and no term could follow it.
+BOOST_AUTO_TEST_CASE(a_term_that_cannot_be_is_not_taken_over) {
+  TestGroups groups(3);
+  groups.elect(1);
+  const Term term = groups[2].term();
+  groups.give(2, heartbeat(3, 2, UINT64_MAX));
+  groups.give(2, vote(3, 2, UINT64_MAX - 1));
+  BOOST_TEST(groups[2].term() == term);
+}
+
+BOOST_AUTO_TEST_CASE(a_message_of_a_kind_to_come_is_ignored) {
+  TestGroups groups(3);
+  groups.elect(1);
+  const Term term = groups[2].term();
+  Message message = heartbeat(3, 2, term + 1);
+  message.kind = static_cast<MessageKind>(99);
+  groups.give(2, message);
+  BOOST_TEST(groups[2].term() == term);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan::consensus

@@ -7,6 +7,11 @@
 #include "consensus/mutant.h"
 
 namespace capstan::consensus {
+namespace {
+
+constexpr Term kMostTermsAtOnce = Term{1} << 32;
+
+}  // namespace
 
 Group::Group(const Options& options, Host& host, Recovered recovered, uint64_t seed, Time now)
     : options_(options),
@@ -28,12 +33,15 @@ Group::Group(const Options& options, Host& host, Recovered recovered, uint64_t s
   // The term that came with a rebuild may have been lost behind the state that came with it. It cannot have voted in
   // it.
   if (log_.last_term() > hard_state_.term) hard_state_ = {log_.last_term(), kNoPeer};
-  verified_ = commit_;
+  CHECK(options_.lease >= 0 && options_.heartbeat > 0 && options_.election_timeout_min > 0 &&
+        options_.election_timeout_min <= options_.election_timeout_max);
+  verified_ = commit_told_ = commit_;
   draw_election_time();
   const Configuration& members = configuration();
-  if (!members.joint() && members.voters().size() == 1 && members.is_voter(options_.self)) {
-    promise_until_ = election_at_ = now;  // there is nobody else to wait for
-  }
+  const bool alone = !members.joint() && members.voters().size() == 1 && members.is_voter(options_.self);
+  // There is nobody else to wait for; unless it was another that led last, and may not know that it is no voter any
+  // more.
+  if (alone && (hard_state_.term == 0 || hard_state_.voted_for == options_.self)) promise_until_ = election_at_ = now;
 }
 
 // --- input
@@ -46,6 +54,9 @@ void Group::take_time(Time now) {
 void Group::receive(const Message& received, Time now) {
   take_time(now);
   if (received.to != options_.self || received.from == options_.self || received.from == kNoPeer) return;
+  // One wrong term would stay for ever: each replica takes over the highest that it hears.
+  if (received.term > term() && received.term - term() > kMostTermsAtOnce) return;
+  if (received.kind < MessageKind::kAppend || received.kind > MessageKind::kCommitted) return;  // of a newer version
   switch (received.kind) {
     // Requests for votes do not always raise the term.
     case MessageKind::kPreVote:
@@ -129,8 +140,9 @@ void Group::set_willing(bool willing, Time now) {
   if (leads()) drive_transfer();
 }
 
-// --- durability: the only place where promises wait for the journal. What may leave at once says nothing that a crash
-// could make untrue: entries, rejections, pre-votes, and that a leader is followed at this moment.
+// --- durability: promises wait for the journal here (and acknowledgements say what is durable). What may leave at once
+// says nothing that a crash could make untrue: entries, rejections, pre-votes, and that a leader is followed at this
+// moment.
 
 Message Group::message(MessageKind kind, PeerId to) const {
   Message created;
@@ -180,8 +192,8 @@ void Group::durable(Mark mark, Time now) {
 // --- output
 
 bool Group::has_ready(Time now) const {
-  if (unsaved() || !outbox_.empty()) return true;
-  return leads() ? now >= next_deadline() || anything_to_send() : acknowledgement_due_;
+  if (unsaved() || !outbox_.empty() || commit_ > commit_told_) return true;
+  return leads() ? now >= broadcast_at() || anything_to_send() : acknowledgement_due_ && leader_ != kNoPeer;
 }
 
 Ready Group::take_ready(Time now) {
@@ -205,7 +217,7 @@ Ready Group::take_ready(Time now) {
     ready.mark = ++last_mark_;
     written_.push_back({ready.mark, log_.last(), now});
   }
-  ready.commit = commit_;
+  ready.commit = commit_told_ = commit_;
   check_invariants();
   return ready;
 }
@@ -215,10 +227,7 @@ const Progress* Group::progress(PeerId peer) const {
   return found == peers_.end() ? nullptr : &found->second;
 }
 
-Time Group::next_deadline() const {
-  if (!leads()) return election_at_;
-  return commit_news_at_ == 0 ? next_heartbeat_ : std::min(next_heartbeat_, commit_news_at_);
-}
+Time Group::next_deadline() const { return leads() ? std::min(broadcast_at(), check_at_) : election_at_; }
 
 // --- cutting and rebuilding
 
@@ -250,6 +259,7 @@ void Group::rebuilt(const Log::Base& base, const std::vector<Entry>& entries, Te
     replaced_ = true;
     first_new_ = 0;
   }
+  CHECK(base.index + entries.size() >= log_.base(), "a state older than what was cut");
   const Index taken = take_entries(base.index, entries, false);
   CHECK(taken == base.index + entries.size());
   commit_to(std::max(commit_, taken));

@@ -113,13 +113,13 @@ class Group {
   enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
   // A new replica starts with term 0 and a log whose base carries the configuration of all replicas (for a learner: one
-  // without it, until the log tells). It votes and campaigns only after one lease.
+  // without it, until the log tells). It votes and campaigns only after kLongestLease.
   Group(const Options& options, Host& host, Recovered recovered, uint64_t seed, Time now);
 
   // --- input
   void receive(const Message& message, Time now);
-  // As often as the driver turns, at least each few milliseconds. A driver that stood still for long does not make the
-  // group campaign, or step down, before the messages that waited meanwhile were received.
+  // As often as the driver turns, at next_deadline(), and at least once per heartbeat: a gap of more than three counts
+  // as a standstill, after which the group neither campaigns nor steps down before what waited meanwhile was received.
   void tick(Time now);
   // Everything up to that mark is durable. Marks may be skipped.
   void durable(Mark mark, Time now);
@@ -144,7 +144,7 @@ class Group {
   // For a command without an entry of its own, which came before now (thesis §6.4). saw: the last entry, committed or
   // not, whose effect its answer may show. Only of a leader.
   ReadPoint read(Index saw, Time now);
-  // Whether it may leave. Only for points of this term of leadership: with the term all others are void.
+  // Whether it may leave. Points are of one leadership: when that ends, or a later one begins, they are void.
   bool released(const ReadPoint& point) const;
   // Nobody else can lead before that time; 0: no lease, or not the leader.
   Time lease_end() const;
@@ -170,17 +170,19 @@ class Group {
   Time next_deadline() const;
 
   // --- cutting and rebuilding
-  // Forgets entries up to there. Precondition: index ≤ commit(), applied by the driver.
+  // Forgets entries up to there. Precondition: index ≤ commit() and durable_index(), applied by the driver.
   void cut(Index index);
-  // The leader (or whoever sent a prefix) has cut what this replica lacks: start a rebuild.
+  // The leader has cut what this replica lacks: start a rebuild.
   bool needs_rebuild() const { return needs_rebuild_; }
   // A rebuild begins: from now until rebuilt() it votes, but takes and acknowledges nothing and does not campaign.
+  // Precondition: it does not lead.
   void begin_rebuild(Time now);
   bool rebuilding() const { return rebuilding_; }
-  // It ended: the replica's state is that of base.index or later, and is durable together with base. `entries` follow
-  // base, are committed, and reach up to what is applied. Where the own log has the base, they are taken as any
-  // committed prefix; else base and entries replace it. source_term: the term that the source had, which is taken over
-  // (the entries are of terms up to it). The next Ready has to journal what changed.
+  // It ended: the replica's state is that of base.index or later, and is durable together with base. What makes a start
+  // say Recovered::rebuilding stays until the next Ready is durable: rows may be of a later index than base. `entries`
+  // follow base, are committed, reach up to what is applied, and further than what was cut here; they come from a
+  // replica whose term is source_term, which is taken over. Where the own log has the base, they are taken as any
+  // committed prefix; else base and entries replace it. The next Ready has to journal what changed.
   void rebuilt(const Log::Base& base, const std::vector<Entry>& entries, Term source_term, Time now);
 
   // Entries that are committed at this replica and follow `previous`, for a peer that lacks them: a kCommitted. Empty
@@ -227,6 +229,9 @@ class Group {
   void on_append_reply(const Message& reply);
   void tick_leader();
   void advance_commit();
+  Time broadcast_at() const {
+    return commit_news_at_ == 0 ? next_heartbeat_ : std::min(next_heartbeat_, commit_news_at_);
+  }
   bool anything_to_send() const;
   void send_appends(std::vector<Message>& out);
   void send_entries(PeerId peer, Progress& progress, std::vector<Message>& out);
@@ -257,6 +262,7 @@ class Group {
 
   HardState hard_state_;
   Index commit_;
+  Index commit_told_ = 0;  // with the last Ready
   Role role_ = Role::kFollower;
   PeerId leader_ = kNoPeer;
   Time now_;                     // of the latest input
@@ -300,12 +306,14 @@ class Group {
   bool round_wanted_ = false;
   std::deque<Time> sent_;  // when the latest rounds were sent, the last one is round_
   Time next_heartbeat_ = 0;
+  Time check_at_ = 0;        // whether it is heard, and should lead on
   Time commit_news_at_ = 0;  // when followers are told of it if nothing else is sent; 0: they know
   Time silent_since_ = 0;    // silence before this does not count against a majority
   bool lease_over_ = false;  // for the rest of this term: a transfer was asked for
   PeerId transfer_to_ = kNoPeer;
   Time transfer_until_ = 0;
   bool transfer_asked_ = false;
+  PeerId failed_successor_ = kNoPeer;  // the last that was asked in vain in this term
 };
 
 }  // namespace capstan::consensus

@@ -42,15 +42,17 @@ bool Group::anything_to_send() const {
 
 // One broadcast: entries for whom they are due, and once a heartbeat, or where a read waits, a word for everybody.
 void Group::send_appends(std::vector<Message>& out) {
-  const bool everybody = round_wanted_ || now_ >= next_deadline();
+  const bool everybody = round_wanted_ || now_ >= broadcast_at();
   if (!everybody && !anything_to_send()) return;
-  ++round_;
-  sent_.push_back(now_);
-  if (sent_.size() > kMaxRounds) sent_.pop_front();
   if (everybody) {
     round_wanted_ = false;
     next_heartbeat_ = now_ + options_.heartbeat;
   }
+  if (peers_.empty()) commit_news_at_ = 0;
+  if (peers_.empty()) return;
+  ++round_;
+  sent_.push_back(now_);
+  if (sent_.size() > kMaxRounds) sent_.pop_front();
   bool all = true;  // they hear of the commit index
   for (auto& [peer, progress] : peers_) {
     const size_t before = out.size();
@@ -189,7 +191,7 @@ ReadPoint Group::read(Index saw, Time now) {
 }
 
 bool Group::released(const ReadPoint& point) const {
-  CHECK(leads());
+  if (!leads()) return false;
   const bool confirms = point.round == 0 || confirmed() >= point.round || mutant(Mutant::kCommitConfirmsRead);
   return commit_ >= point.index && confirms;
 }
@@ -204,7 +206,8 @@ bool Group::majority_heard_since(Time since) const {
 bool Group::disk_stalled() const { return !written_.empty() && now_ - written_.front().since > options_.disk_stall; }
 
 void Group::tick_leader() {
-  if (now_ < next_heartbeat_) return;
+  if (now_ < check_at_) return;
+  check_at_ = now_ + options_.heartbeat;
   const Time since = now_ - options_.election_timeout_max;
   // Thesis §6.2: a leader that nobody hears gives its clients an answer.
   if (silent_since_ <= since && !majority_heard_since(since)) return become_follower(term(), kNoPeer);

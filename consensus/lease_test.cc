@@ -250,6 +250,17 @@ BOOST_AUTO_TEST_CASE(a_follower_has_none) {
   BOOST_TEST(groups[1].lease_end() == 0);
 }
 
+// Else its clients would keep it from noticing that nobody hears it.
+BOOST_AUTO_TEST_CASE(a_leader_that_reads_all_the_time_steps_down_without_a_majority_too) {
+  Three groups;
+  groups.isolate(1);
+  for (int i = 0; i < 500 && groups[1].leads(); ++i) {
+    (void)groups[1].read(groups[1].commit(), groups.now);
+    groups.run_for(kMillisecond, {2, 3});
+  }
+  BOOST_TEST(!groups[1].leads());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan::consensus

@@ -58,7 +58,7 @@ class Log {
   Index last_of_term_at_most(Term term, Index from) const;
 
   // Memory that entries take.
-  uint64_t bytes() const { return bytes_; }
+  uint64_t bytes() const { return bytes_ + slots_.size() * sizeof(Slot); }
 
  private:
   struct Slot {

@@ -1,5 +1,6 @@
 // Changes of the group's members by joint consensus (thesis §4.3) and hand-over of leadership (thesis §3.10).
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "consensus/group.h"
@@ -53,11 +54,13 @@ void Group::drive_configuration() {
 PeerId Group::best_successor() const {
   const Time since = now_ - options_.election_timeout_min;
   PeerId best = kNoPeer;
-  Index most = 0;
+  std::pair<bool, Index> highest;  // not the one that was asked in vain, if there is another
   for (const auto& [peer, progress] : peers_) {
-    if (!configuration().is_voter(peer) || progress.heard_at() < since || progress.match() < most) continue;
+    const std::pair rank(peer != failed_successor_, progress.match());
+    const bool able = configuration().is_voter(peer) && progress.state() != Progress::State::kRebuild;
+    if (!able || progress.heard_at() < since || (best != kNoPeer && rank <= highest)) continue;
     best = peer;
-    most = progress.match();
+    highest = rank;
   }
   return best;
 }
@@ -95,7 +98,7 @@ void Group::drive_transfer() {
   if (transfer_to_ == kNoPeer) return;
   const Progress* const successor = progress(transfer_to_);
   if (successor == nullptr || now_ >= transfer_until_) {
-    transfer_to_ = kNoPeer;
+    failed_successor_ = std::exchange(transfer_to_, kNoPeer);
     return;
   }
   if (transfer_asked_ || successor->match() < log_.last()) return;

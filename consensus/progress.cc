@@ -40,7 +40,7 @@ void Progress::accepted(Index match, Index received, Round round) {
       break;
     case State::kReplicate: {
       drop_answered(received);
-      const bool lost = !in_flight_.empty() && in_flight_.front().round <= round;
+      const bool lost = !in_flight_.empty() && in_flight_.front().round < round;
       if (lost || received < match_) {
         probe_from(known + 1);
       } else {

@@ -43,7 +43,6 @@ void Group::reject(const Message& append) {
     reply.hint_term = log_.term_at(reply.hint);
     // The leader has cut what comes before, so it cannot go back further.
     needs_rebuild_ = append.previous + 1 == append.first;
-    acknowledgement_due_ = false;  // this answers for all that came
   }
   outbox_.push_back(std::move(reply));
 }
@@ -60,7 +59,12 @@ Index Group::take_entries(Index previous, const std::vector<Entry>& entries, boo
       index = next;
       continue;
     }
-    if (entry.term > term()) break;
+    // Of a term that cannot be there, or a configuration of a newer version: it stands still, and says so.
+    const bool known = entry.configuration.empty() || Configuration::decode(entry.configuration).ok();
+    if (entry.term > term() || entry.term < log_.term_at(next - 1) || !known) {
+      gated_ = true;
+      break;
+    }
     gated_ = ask_gate && !mutant(Mutant::kNoGate) && !host_.holds_context_of(next, entry.record);
     if (gated_) break;
     if (next <= log_.last()) {
@@ -118,6 +122,7 @@ void Group::on_committed(const Message& prefix) {
   if (rebuilding_ || leads()) return;
   if (prefix.previous > commit_ && !log_.matches(prefix.previous, prefix.previous_term)) return;
   const Index taken = take_entries(prefix.previous, prefix.entries, true);
+  if (std::min(prefix.commit, taken) > commit_) needs_rebuild_ = false;  // else the leader says so again
   commit_to(std::max(commit_, std::min(prefix.commit, taken)));
   verified_ = std::max(verified_, commit_);
 }

@@ -586,6 +586,45 @@ BOOST_AUTO_TEST_CASE(what_was_not_durable_comes_again_from_the_leader) {
   BOOST_TEST(same_logs(groups, 1, 3));
 }
 
+// What no correct peer of this version sends is not taken, and stops nobody.
+BOOST_AUTO_TEST_CASE(entries_that_cannot_be_taken_are_left_where_they_are) {
+  TestGroups groups;
+  groups.add(2, {0, 0, configuration_of({1, 2, 3})}, entries_of({3}), {4, kNoPeer});
+  const std::vector<OwnedEntry> older = entries_of({2}, 2);
+  Message append = {.kind = MessageKind::kAppend,
+                    .from = 1,
+                    .to = 2,
+                    .term = 4,
+                    .previous = 1,
+                    .previous_term = 3,
+                    .entries = views(older),
+                    .round = 1,
+                    .first = 1};
+  groups.give(2, append);
+  BOOST_TEST(groups[2].log().last() == 1u, "terms never fall");
+  std::vector<OwnedEntry> unknown = entries_of({4}, 2);
+  unknown[0].configuration = "\2 of a version to come";
+  append.entries = views(unknown);
+  groups.give(2, append);
+  BOOST_TEST(groups[2].log().last() == 1u);
+  const std::vector<OwnedEntry> good = entries_of({4}, 2);
+  append.entries = views(good);
+  groups.give(2, append);
+  BOOST_TEST(groups[2].log().last() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_gate_that_opens_while_nobody_leads_leaves_nothing_to_take) {
+  Three groups;
+  groups.some_heartbeats();
+  groups.node(2).host.closed.insert("x");
+  groups.put(1, "x");
+  groups.crash(1);
+  groups.campaign(2);
+  groups.wire.clear();
+  groups[2].gate_opened(groups.now);
+  BOOST_TEST(!groups[2].has_ready(groups.now));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan::consensus

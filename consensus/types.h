@@ -39,9 +39,9 @@ enum class MessageKind : uint8_t {
   kAppend = 1,        // entries and heartbeats of a leader (thesis §3.5)
   kAppendReply = 2,   // how far the log goes, durably; whom it follows
   kPreVote = 3,       // would you vote for me? Changes nothing at the receiver (thesis §9.6)
-  kPreVoteReply = 4,  //
+  kPreVoteReply = 4,  // would it
   kVote = 5,          // thesis §3.4
-  kVoteReply = 6,     //
+  kVoteReply = 6,     // does it
   kTimeoutNow = 7,    // the leader asks its successor to campaign at once (thesis §3.10)
   kCommitted = 8,     // a committed prefix, from any peer
 };

@@ -59,7 +59,8 @@ Result<> RaftRecovery::replay(uint8_t type, uint64_t position, std::string_view 
   const Index index = in.varint();
   entry.term = in.varint();
   if (type == kLogBase) {
-    if (!in.done()) return corrupt("malformed base of log R");
+    // The state that belongs to it is on disk first.
+    if (!in.done() || index > log_.base()) return corrupt("malformed base of log R");
     last_ = index;
     log_.truncate_from(log_.first());
     leads_to_base_ = log_.matches(index, entry.term);
@@ -69,7 +70,8 @@ Result<> RaftRecovery::replay(uint8_t type, uint64_t position, std::string_view 
   entry.configuration = in.bytes();
   entry.record = in.rest();
   const bool sound = entry.configuration.empty() || consensus::Configuration::decode(entry.configuration).ok();
-  if (!in.ok() || index == 0 || !sound) return corrupt("malformed entry of log R");
+  // Hard state goes into the journal before the entries of its term.
+  if (!in.ok() || index == 0 || !sound || entry.term > hard_state_.term) return corrupt("malformed entry of log R");
   const bool follows = last_ == 0 ? index <= log_.first() : index <= last_ + 1;
   if (!follows || !replay_entry(index, entry))
     return corrupt("entry " + std::to_string(index) + " of log R does not follow");

@@ -2,6 +2,10 @@
 // again (FORMAT.md, "Journal entries"). The state on disk says where the log begins (its base: index, term and
 // configuration of the last entry that it contains); the journal says what comes behind.
 //
+// What recovery may leave out, because a flush contains it (Journal::release, StoredState::position), must not pass the
+// newest hard state or the entries behind the base: who takes a flush's position appends the hard state again before,
+// and takes no position behind the first entry that is not applied.
+//
 // Belongs to the shard's worker.
 #pragma once
 

@@ -32,6 +32,8 @@ struct World {
   World() { BOOST_REQUIRE(node.start().ok()); }
 
   void append(Term term, const std::string& record, const std::string& configuration = {}) {
+    if (term > std::max(known_term, ready.hard_state ? ready.hard_state->term : 0))
+      ready.hard_state = HardState{term, 0};
     log.append({term, record, configuration});
     if (ready.first_new == 0 || ready.first_new > log.last()) ready.first_new = log.last();
   }
@@ -48,6 +50,7 @@ struct World {
     ready.last_new = log.last();
     BOOST_REQUIRE(append_ready(ready, log, kShard, node.journal()).ok());
     BOOST_REQUIRE(node.journal().write().ok());
+    if (ready.hard_state) known_term = ready.hard_state->term;
     journaled += (ready.hard_state ? 1 : 0) + (ready.replaced ? 1 : 0);
     if (ready.first_new != 0) journaled += log.last() + 1 - ready.first_new;
     ready = {};
@@ -71,6 +74,7 @@ struct World {
 
   lmdb_store::TestNode node;
   size_t journaled = 0;
+  Term known_term = 0;
   Log log{Log::Base{0, 0, kThree}};
   Ready ready;
 };
@@ -179,8 +183,10 @@ BOOST_AUTO_TEST_CASE(gaps_falling_terms_and_rubbish_are_damage) {
     out.bytes({});
     return payload;
   };
-  const auto outcome = [](const std::vector<std::pair<uint8_t, std::string>>& entries) {
+  const std::string hard_state{"\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16};  // term 3
+  const auto outcome = [&](const std::vector<std::pair<uint8_t, std::string>>& entries) {
     RaftRecovery recovery(Log::Base{2, 2, kThree});
+    BOOST_TEST(recovery.replay(kHardStateEntry, 0, hard_state).ok());
     for (const auto& [type, payload] : entries) {
       if (const Result<> done = recovery.replay(type, 0, payload); !done) return done.error().code;
     }
@@ -191,6 +197,8 @@ BOOST_AUTO_TEST_CASE(gaps_falling_terms_and_rubbish_are_damage) {
   BOOST_TEST((outcome({{kLogEntry, entry(3, 2)}, {kLogEntry, entry(5, 2)}}) == ErrorCode::kCorrupt));
   BOOST_TEST((outcome({{kLogEntry, entry(3, 1)}}) == ErrorCode::kCorrupt));
   BOOST_TEST((outcome({{kLogEntry, entry(3, 3)}, {kLogEntry, entry(4, 2)}}) == ErrorCode::kCorrupt));
+  BOOST_TEST((outcome({{kLogEntry, entry(3, 4)}}) == ErrorCode::kCorrupt), "a term that no hard state knows");
+  BOOST_TEST((outcome({{kLogBase, std::string("\3\3", 2)}}) == ErrorCode::kCorrupt), "behind the state on disk");
   BOOST_TEST((outcome({{kLogEntry, ""}}) == ErrorCode::kCorrupt));
   BOOST_TEST((outcome({{kHardStateEntry, "short"}}) == ErrorCode::kCorrupt));
   BOOST_TEST((outcome({{kLogBase, entry(3, 3)}}) == ErrorCode::kCorrupt));
