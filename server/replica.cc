@@ -31,8 +31,8 @@ Replica::Replica(ShardId shard, const consensus::Options& options, Services serv
 bool Replica::reserve(size_t record_bytes) {
   const Journal& journal = services_.journal;
   const uint64_t cost = journal.entry_cost(record_bytes + kEntryOverhead);
-  // While the disk has space, an append that meets no prepared segment waits for one.
-  if (journal.full() && journal.room() < reserved_ + cost + kSpareRoom) return false;
+  // Only what is certain counts: a Ready that was taken has to be written, whether the disk has space then or not.
+  if (journal.room() < reserved_ + cost + kSpareRoom) return false;
   reserved_ += cost;
   return true;
 }
@@ -42,10 +42,7 @@ bool Replica::holds_context_of(Index index, std::string_view record) {
 }
 
 std::optional<Index> Replica::propose(std::string_view record, Time now) {
-  if (!reserve(record.size())) {
-    group_.set_willing(false, now);
-    return std::nullopt;
-  }
+  if (!reserve(record.size())) return std::nullopt;
   return group_.propose(record, now);
 }
 
@@ -55,7 +52,7 @@ void Replica::end_turn(Time now) {
   const Ready ready = group_.take_ready(now);
   for (const consensus::Message& message : ready.messages) services_.send(message);
   if (ready.mark != 0) {
-    // A worker whose journal cannot be written stops the node before this is reached; room was reserved.
+    // A journal that cannot be written at all stops the node (Worker::make_durable).
     const Result<> appended = append_ready(ready, group_.log(), shard_, journal);
     CHECK(appended.ok(), "the journal had room");
     unsynced_.push_back({journal.end(), ready.mark});

@@ -47,6 +47,7 @@ struct World {
   // Recovers what its journal has; nothing of the state was flushed.
   void start(PeerId peer) {
     Node& node = nodes.at(peer);
+    node.disk.options.segment_bytes = 256 * 1024;
     BOOST_REQUIRE(node.disk.start().ok());
     const consensus::Configuration three({{1, "n1"}, {2, "n2"}, {3, "n3"}});
     RaftRecovery recovery(consensus::Log::Base{0, 0, three});
