@@ -47,7 +47,7 @@ void Simulator::start(Replica& replica) {
   replica.seen_last = replica.group->log().last();
   check_entries(replica, replica.group->log().first(), replica.seen_last);
   replica.may_apply = applied;
-  if (replica.state_torn) replica.rebuild.emplace();
+  if (replica.state_torn) replica.rebuild = Rebuild{};
   require(replica.group->rebuilding() == replica.state_torn, "a rebuild that was interrupted goes on", &replica);
   replica.turn_at = now_ + 1000 * kMillisecond;
   wake(replica, now_ + random_.between(0, kMillisecond));

@@ -58,7 +58,9 @@ void KeyState::apply(const KeyEffect& effect, const RecordHead& head, Replay rep
       join_element(element->versions, part, head, replay);
       if (element->versions.empty()) elements_.erase(elements_.begin() + (element - elements_.data()));
     } else if (part.action == ElementEffect::Action::kPut) {  // nothing else makes an element
-      ElementState& created = elements_.emplace_back(part.kind, std::string(part.id));
+      ElementState& created = elements_.emplace_back();
+      created.kind = part.kind;
+      created.id = part.id;
       join_element(created.versions, part, head, replay);
     }
   }

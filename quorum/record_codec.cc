@@ -231,7 +231,7 @@ void decode_key(Decoder& in, LogId log, KeyEffect& key) {
   }
   if (key.database >= kDatabases || (count == 0 && !key.remove)) in.fail();
   key.elements.clear();
-  for (; count != 0 && in.ok(); --count) decode_element(in, log, key.elements.emplace_back(Action::kPut));
+  for (; count != 0 && in.ok(); --count) decode_element(in, log, key.elements.emplace_back());
 }
 
 void decode_context(Decoder& in, bool own, Record& out) {
