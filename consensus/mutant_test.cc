@@ -30,6 +30,21 @@ bool a_restarted_voter_waits() {
                             .entries = {}});
 }
 
+// A leader counts on it until it has run out.
+bool who_has_promised_votes_for_nobody_else() {
+  TestGroups groups(3);
+  groups.elect(1);
+  groups.run_for(kLongestLease);
+  const Log& log = groups[2].log();
+  return !groups.grants(2, {.kind = MessageKind::kVote,
+                            .from = 3,
+                            .to = 2,
+                            .term = groups[2].term() + 1,
+                            .previous = log.last(),
+                            .previous_term = log.last_term(),
+                            .entries = {}});
+}
+
 // Thesis figure 3.7: an entry of an older term on a majority is not committed; 5 could still be elected without it.
 bool entries_of_older_terms_are_not_counted() {
   Options options;
@@ -109,6 +124,7 @@ struct Case {
   bool (*holds)();
 };
 constexpr Case kCases[] = {
+    {Mutant::kVoteBeforeLeaseEnd, who_has_promised_votes_for_nobody_else},
     {Mutant::kVoteAfterRestart, a_restarted_voter_waits},
     {Mutant::kCountOlderTerms, entries_of_older_terms_are_not_counted},
     {Mutant::kIncomingMajorityAlone, the_old_voters_are_asked_too},

@@ -40,7 +40,8 @@ void Progress::accepted(Index match, Index received, Round round) {
       break;
     case State::kReplicate: {
       drop_answered(received);
-      const bool lost = !in_flight_.empty() && in_flight_.front().round < round;
+      // Or it had them in memory, and has started anew.
+      const bool lost = in_flight_.empty() ? received + 1 < next_ : in_flight_.front().round < round;
       if (lost || received < match_) {
         probe_from(known + 1);
       } else {

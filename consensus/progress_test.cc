@@ -113,6 +113,17 @@ BOOST_AUTO_TEST_CASE(who_knows_less_than_it_has_is_probed) {
   BOOST_TEST((peer.state() == State::kReplicate));
 }
 
+// Of what it had received, but had not made durable when it was last heard.
+BOOST_AUTO_TEST_CASE(who_had_received_what_it_does_not_know_any_more_is_probed) {
+  Progress peer = replicating();
+  peer.entries_sent(20, 10, 2);
+  peer.accepted(10, 20, 2);
+  BOOST_TEST((peer.state() == State::kReplicate));
+  peer.accepted(10, 10, 3);
+  BOOST_TEST(peer.wants_probe());
+  BOOST_TEST(peer.next() == 11u);
+}
+
 BOOST_AUTO_TEST_CASE(match_never_goes_back) {
   Progress peer = replicating();
   peer.accepted(4, 12, 2);

@@ -63,7 +63,6 @@ struct MutantCase {
 constexpr MutantCase kMutants[] = {
     {Mutant::kCommitConfirmsRead, "commit confirms read", 400},
     {Mutant::kReadBeforeFirstCommit, "read before first commit", 400},
-    {Mutant::kVoteBeforeLeaseEnd, "vote before lease end", 400},
     {Mutant::kLeaseFromAnswer, "lease from answer", 400},
     {Mutant::kLeaseSurvivesTransfer, "lease survives transfer", 400},
     {Mutant::kVoteTwice, "vote twice", 400},
