@@ -14,20 +14,25 @@ BOOST_AUTO_TEST_SUITE(mutant_test)
 
 namespace {
 
+// Whether it grants a vote to 3 in the next term, with a log like its own.
+bool votes_for_3(TestGroups& groups, PeerId peer) {
+  const Log& log = groups[peer].log();
+  return groups.grants(peer, {.kind = MessageKind::kVote,
+                              .from = 3,
+                              .to = peer,
+                              .term = groups[peer].term() + 1,
+                              .previous = log.last(),
+                              .previous_term = log.last_term(),
+                              .entries = {}});
+}
+
 // It may have promised something to a leader, who counts on it.
 bool a_restarted_voter_waits() {
   TestGroups groups(3);
   groups.elect(1);
   groups.crash(2);
   groups.restart(2);
-  const Log& log = groups[2].log();
-  return !groups.grants(2, {.kind = MessageKind::kVote,
-                            .from = 3,
-                            .to = 2,
-                            .term = groups[2].term() + 1,
-                            .previous = log.last(),
-                            .previous_term = log.last_term(),
-                            .entries = {}});
+  return !votes_for_3(groups, 2);
 }
 
 // A leader counts on it until it has run out.
@@ -35,14 +40,7 @@ bool who_has_promised_votes_for_nobody_else() {
   TestGroups groups(3);
   groups.elect(1);
   groups.run_for(kLongestLease);
-  const Log& log = groups[2].log();
-  return !groups.grants(2, {.kind = MessageKind::kVote,
-                            .from = 3,
-                            .to = 2,
-                            .term = groups[2].term() + 1,
-                            .previous = log.last(),
-                            .previous_term = log.last_term(),
-                            .entries = {}});
+  return !votes_for_3(groups, 2);
 }
 
 // Thesis figure 3.7: an entry of an older term on a majority is not committed; 5 could still be elected without it.
