@@ -16,5 +16,6 @@ int64_t read_ns(clockid_t id) {
 int64_t wall_ms() { return read_ns(CLOCK_REALTIME) / 1'000'000; }
 int64_t wall_us() { return read_ns(CLOCK_REALTIME) / 1'000; }
 int64_t monotonic_ns() { return read_ns(CLOCK_MONOTONIC); }
+int64_t boot_ns() { return read_ns(CLOCK_BOOTTIME); }
 
 }  // namespace capstan

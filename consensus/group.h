@@ -158,6 +158,7 @@ class Group {
   Role role() const { return role_; }
   bool leads() const { return role_ == Role::kLeader; }
   Term term() const { return hard_state_.term; }
+  const HardState& hard_state() const { return hard_state_; }
   PeerId self() const { return options_.self; }
   PeerId leader() const { return leader_; }  // kNoPeer: not known
   const Log& log() const { return log_; }

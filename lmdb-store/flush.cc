@@ -55,6 +55,7 @@ Result<StoredState> read_state(ReadView& view) {
   state.agreed.boot = in.bytes();
   state.agreed.tail_may_be_lost = in.u8() != 0;
   state.position = in.u64();
+  if (in.remaining() > 0) state.group = in.bytes();
   if (!in.done()) return Error{ErrorCode::kCorrupt, "the state row in LMDB is malformed"};
   return state;
 }
@@ -68,6 +69,7 @@ Result<> FlushJob::write_state() {
   out.bytes(state.agreed.boot);
   out.u8(state.agreed.tail_may_be_lost);
   out.u64(state.position);
+  if (!state.group.empty()) out.bytes(state.group);
   return batch_->put(Table::kMeta, kStateKey, value);
 }
 

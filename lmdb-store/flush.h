@@ -68,6 +68,7 @@ struct StoredState {
   Hlc stamp;
   AgreedLog agreed;
   Position position = 0;  // everything of the shard below it in the journals is contained
+  std::string group;      // what belongs to the state where several replicas agree on log R; opaque here, else empty
   uint64_t next_generation = 1;
   std::vector<LogId> logs;
   // No row is newer than these.

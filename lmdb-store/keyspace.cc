@@ -36,15 +36,10 @@ Result<> Keyspace::load() {
   applied_ = flushed_ = state->applied;
   last_stamp_ = state->stamp;
   agreed_ = flushed_agreed_ = state->agreed;
+  group_ = flushed_group_ = state->group;
   flushed_position_ = state->position;
   next_generation_ = state->next_generation;
-  newest_ = state->newest;
-  newest_stamp_ = state->newest_stamp;
-  size_t ahead = 0;
-  for (const Dot& newest : newest_) {
-    if (applied_.covers(newest)) continue;
-    ahead_ = ++ahead == 1 ? newest.log : LogId{};
-  }
+  note_newest(state->newest, state->newest_stamp);
   for (const LogId log : state->logs) logs_.add(log);
   complete_ = true;
   const auto cursor = (*view)->cursor(Table::kSlots);
@@ -63,6 +58,16 @@ Result<> Keyspace::load() {
   // Keys of which only a TTL is left count in no slot.
   if (complete_ && (*view)->cursor(Table::kKeys)->seek({})) complete_ = false;
   return {};
+}
+
+void Keyspace::note_newest(const Clock& newest, Hlc stamp) {
+  newest_ = newest;
+  newest_stamp_ = stamp;
+  size_t ahead = 0;
+  for (const Dot& dot : newest_) {
+    if (applied_.covers(dot)) continue;
+    ahead_ = ++ahead == 1 ? dot.log : LogId{};
+  }
 }
 
 bool Keyspace::voided(Database database) const {

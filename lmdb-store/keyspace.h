@@ -151,7 +151,8 @@ class Keyspace {
   // Of a round's rows, the share that was taken; 0 between rounds.
   double flush_progress() const;
   bool needs_flush() const {
-    return !dirty_.empty() || cleared_any_ || applied_ != flushed_ || agreed_ != flushed_agreed_;
+    return !dirty_.empty() || cleared_any_ || applied_ != flushed_ || agreed_ != flushed_agreed_ ||
+           group_ != flushed_group_;
   }
   // LMDB holds rows newer than what was applied: when the start is over, records are missing that they contain.
   bool has_newer_rows() const { return !applied_.covers(newest_); }
@@ -160,6 +161,19 @@ class Keyspace {
   // Log R as the node goes on with it; stored with the state.
   const AgreedLog& agreed_log() const { return agreed_; }
   void set_agreed_log(AgreedLog log) { agreed_ = std::move(log); }
+  // What StoredState::group becomes with the next round of flushes that begins.
+  const std::string& group_state() const { return group_; }
+  void set_group_state(std::string state) { group_ = std::move(state); }
+  // --- rebuilding from another replica (model, "Rebuild")
+  // Forgets every key, in LMDB with the next flush. What was applied stays named until end_rebuild().
+  void begin_rebuild();
+  // A key as the source had it. Precondition: it was not installed since begin_rebuild().
+  void install(Database database, std::string_view key, const KeyState& state);
+  // All keys are here: everything up to `applied` is contained, and rows are as of clocks up to `newest`.
+  void end_rebuild(const Clock& applied, const Clock& newest, Hlc newest_stamp);
+  // A key with everything in it, read on this thread. False: there is none.
+  bool state_of(Database database, std::string_view key, KeyState& state);
+
   // After the job ended: marks its rows clean, a slice of them per call; true while there is more to do. If the job
   // failed, its rows become dirty again, and the round goes on with them.
   bool finish_flush();
@@ -202,6 +216,8 @@ class Keyspace {
   void add_fetched(const Fetch& fetch);
   void finish_row(TableRow* row, bool failed);
   void drop_expiry(const TableRow& row);
+
+  void note_newest(const Clock& newest, Hlc stamp);
 
   // keyspace_scan.cc
   std::vector<TableRow*> changed_rows(size_t bucket, uint64_t from, const FlushJob* flushed);
@@ -254,6 +270,8 @@ class Keyspace {
   LogId ahead_;  // the one log in which they were newer than the clock; none if there are several
   AgreedLog agreed_;
   AgreedLog flushed_agreed_;
+  std::string group_;
+  std::string flushed_group_;
   Position flushed_position_ = 0;
   SlotStatistics slots_;
   uint64_t next_generation_ = 1;

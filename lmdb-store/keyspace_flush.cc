@@ -12,7 +12,7 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   CHECK(!flushing_ && needs_flush());
   if (bytes == kWhole) next_bucket_ = 0;
   if (next_bucket_ == 0) {
-    round_ = {.applied = applied_, .stamp = last_stamp_, .agreed = agreed_, .position = position};
+    round_ = {.applied = applied_, .stamp = last_stamp_, .agreed = agreed_, .position = position, .group = group_};
     round_rows_ = dirty_.size();
     round_taken_ = 0;
   }
@@ -33,8 +33,10 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   job->state = round_;
   job->state.next_generation = next_generation_;
   job->state.logs = logs_.logs();
-  job->state.newest = applied_;
-  job->state.newest_stamp = last_stamp_;
+  // What LMDB held at the start, or a rebuild brought, may be newer than what is applied.
+  job->state.newest = newest_;
+  job->state.newest.merge(applied_);
+  job->state.newest_stamp = std::max(newest_stamp_, last_stamp_);
   job->last = next_bucket_ == DirtySet::kBuckets;
   finished_bucket_ = finished_row_ = 0;
   return flushing_ = std::move(job);
@@ -80,6 +82,7 @@ bool Keyspace::finish_flush() {
       expiry_position_.clear();
       flushed_ = flushing_->state.applied;
       flushed_agreed_ = flushing_->state.agreed;
+      flushed_group_ = flushing_->state.group;
       flushed_position_ = flushing_->state.position;
       next_bucket_ = 0;
     }

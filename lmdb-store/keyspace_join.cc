@@ -1,5 +1,7 @@
 // The join on rows: strings in their compact form in place, everything else through quorum's KeyState.
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -284,6 +286,32 @@ void Keyspace::apply_clear(Database database, const RecordHead& head) {
 }
 
 // The next flush erases all that LMDB has of the databases, so their rows need leave no trace here.
+void Keyspace::begin_rebuild() {
+  std::array<Database, kDatabases> all{};
+  std::iota(all.begin(), all.end(), Database{0});
+  drop_databases(all);
+}
+
+void Keyspace::install(Database database, std::string_view key, const KeyState& state) {
+  Target target{database, key, hash64(key), nullptr};
+  store_state(target, state);
+}
+
+void Keyspace::end_rebuild(const Clock& applied, const Clock& newest, Hlc newest_stamp) {
+  applied_ = applied;
+  note_newest(newest, newest_stamp);
+  // Stamps given from now on must be above all that rows name.
+  last_stamp_ = std::max(last_stamp_, newest_stamp);
+}
+
+bool Keyspace::state_of(Database database, std::string_view key, KeyState& state) {
+  const Found found = find(database, key, hash64(key), true);
+  if (!found.row) return false;
+  std::vector<WantedRow> missing;
+  while (!decode(*found.row, state, missing)) read_now(missing);
+  return true;
+}
+
 void Keyspace::drop_databases(std::span<const Database> databases) {
   bool dropped[kDatabases] = {};
   for (const Database database : databases) {
