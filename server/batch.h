@@ -31,6 +31,7 @@ struct ForwardedCommand {
   Database database = 0;
   Level level = Level::kStrong;
   resp::Protocol protocol = resp::Protocol::kResp2;
+  int64_t timeout_ms = 0;
 };
 
 struct ForwardedReply {

@@ -82,6 +82,8 @@ enum class Outcome : uint8_t {
   kFetch,  // nothing replied, no effect: rows are missing (Evaluation::missing_rows); run again when they are in memory
   kAgain,  // nothing replied yet: more work, in the next turn (Call::state keeps what is needed)
   kLater,  // nothing replied: somebody else will (LaterReply)
+  kHeld,   // of a shard, not of commands: replied, but the reply may not leave yet (Shard::reply_gate)
+  kWait,   // of an executor, not of commands: nothing replied, no leader; run again when the shard has one
 };
 
 // What a command that goes on over several turns keeps between them.
@@ -153,6 +155,8 @@ const CommandSpec& command_by_number(size_t number);
 std::string command_full_name(const CommandSpec& spec);
 // By that name, whether or not clients can still call it so (rename_command). Precondition: there is one.
 const CommandSpec& command_by_full_name(std::string_view name);
+// nullptr: there is none.
+const CommandSpec* find_by_full_name(std::string_view name);
 // By name in any case; nullptr if unknown.
 const CommandSpec* find_command(std::string_view name);
 // rename-command: from now on the command has this name instead, or none if it is empty. Before the server runs.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -106,11 +107,19 @@ std::string command_full_name(const CommandSpec& spec) {
   return name.append(spec.name);
 }
 
+const CommandSpec* find_by_full_name(std::string_view name) {
+  static const auto by_name = [] {
+    std::map<std::string, const CommandSpec*, std::less<>> all;
+    for (const CommandSpec& row : table().rows()) all.emplace(command_full_name(row), &row);
+    return all;
+  }();
+  const auto found = by_name.find(name);
+  return found == by_name.end() ? nullptr : found->second;
+}
+
 const CommandSpec& command_by_full_name(std::string_view name) {
-  const auto& rows = table().rows();
-  const auto found =
-      std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return command_full_name(row) == name; });
-  CHECK(found != rows.end(), name);
+  const CommandSpec* const found = find_by_full_name(name);
+  CHECK(found != nullptr, name);
   return *found;
 }
 

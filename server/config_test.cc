@@ -263,7 +263,7 @@ BOOST_AUTO_TEST_CASE(the_annotated_file_says_what_the_defaults_are) {
   BOOST_REQUIRE_MESSAGE(plain.ok(), why(plain));
   // Every directive that is commented out is one, and stands with its default or, where it is an example, with words
   // that are right.
-  const std::set<std::string> examples = {"consistency", "resolve", "rename-command", "io-threads"};
+  const std::set<std::string> examples = {"cluster", "consistency", "resolve", "rename-command", "io-threads"};
   std::set<std::string> named;
   const DirectiveValues defaults = default_values();
   for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {

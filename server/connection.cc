@@ -139,7 +139,6 @@ void Connection::keep(Place& place, std::string_view reply) {
 uint64_t Connection::open_place() {
   places_.emplace_back();
   places_.back().discard = (session.flags & (kReplyOff | kReplySkip)) != 0;
-  session.set(kWaiting);
   return next_place() - 1;
 }
 
@@ -207,7 +206,6 @@ void Connection::move_ready_places() {
     places_.clear();
     head_ = 0;
     outstanding_bytes_ = 0;
-    session.set(kWaiting, false);
     session.set(kStalled, false);
     if (!input_.empty() || !reading_) worker_.resume_later(*this);
     return;

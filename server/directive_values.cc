@@ -114,6 +114,25 @@ Result<> choose_memory(Settings& settings, uint64_t machine_memory_bytes) {
   return {};
 }
 
+Result<> choose_cluster(Settings& settings) {
+  if (settings.cluster_lines.empty()) return {};
+  Result<cluster::Nodes> nodes = cluster::parse_nodes(settings.cluster_lines);
+  if (!nodes) return nodes.error();
+  // A leader that hears nobody has to notice before others replace it, and its followers before it does.
+  if (settings.heartbeat_ms * 3 > settings.election_timeout_ms) {
+    return wrong("election-timeout must be at least three times heartbeat");
+  }
+  if (settings.lease_ms > settings.election_timeout_ms) {
+    return wrong("lease-duration must not exceed election-timeout");
+  }
+  if (settings.journal_damage == lmdb_store::JournalDamage::kTruncate) {
+    return wrong(
+        "journal-damage truncate is not for a node of a cluster: without its data it gets those of the others");
+  }
+  settings.cluster = std::move(*nodes);
+  return {};
+}
+
 }  // namespace
 
 std::span<const Directive> all_directives() { return table(); }
@@ -162,6 +181,7 @@ Result<Settings> make_settings(DirectiveValues values, uint64_t machine_memory_b
     if (!path->empty()) *path = (std::filesystem::path(settings.directory) / *path).string();
   }
   settings.values = std::move(values);
+  if (const Result<> chosen_cluster = choose_cluster(settings); !chosen_cluster) return chosen_cluster.error();
   return settings;
 }
 

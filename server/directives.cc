@@ -120,6 +120,18 @@ void store_consistency_rules(Settings& settings, std::string_view value) {
   }
 }
 
+// The lines are read together (make_settings).
+Result<std::string> parse_cluster(Words words, const std::string& old) {
+  return parse_rules(words, old, [](Words) -> Result<> { return {}; });
+}
+
+void store_cluster(Settings& settings, std::string_view value) {
+  settings.cluster_lines.clear();
+  for (const std::vector<std::string>& rule : rules_of(value)) {
+    settings.cluster_lines.push_back(join_words(views_of(rule)));
+  }
+}
+
 Result<std::string> parse_resolutions(Words words, const std::string& old) {
   if (words.empty()) return std::string();
   return parse_rules(words, old, [](Words rule) -> Result<> {
@@ -182,6 +194,7 @@ constexpr Directive kDirectives[] = {
          kListed),
     memory("client-query-buffer-limit", "1073741824", 1 << 20, kMaxLong,
            [](S& s, V v) { s.query_buffer_limit = number_of<uint64_t>(v); }),
+    with(own("cluster", "", parse_cluster, store_cluster), kFixed | kHidden | kListed | kRepeated),
     with(own("consistency", "strong", parse_consistency_rules, store_consistency_rules), kListed | kRepeated),
     with(yes_no("daemonize", "no", [](S& s, V v) { s.daemonize = v == "yes"; }), kFixed),
     with(text("dir", "data", [](S& s, V v) { s.directory = v; }), kProtected),
@@ -196,6 +209,10 @@ constexpr Directive kDirectives[] = {
                   s.debug_access = v == "yes" ? Access::kYes : v == "local" ? Access::kLocal : Access::kNo;
                 }),
          kFixed),
+    with(integer("election-timeout", "150", 20, 60'000,
+                 [](S& s, V v) { s.election_timeout_ms = number_of<int64_t>(v); }),
+         kFixed),
+    with(integer("heartbeat", "20", 1, 10'000, [](S& s, V v) { s.heartbeat_ms = number_of<int64_t>(v); }), kFixed),
     with(integer("io-threads", "", 1, 128, [](S& s, V v) { s.io_threads = number_of<unsigned>(v); }), kFixed),
     with(choice("journal-damage", "stop", "stop truncate",
                 [](S& s, V v) {
@@ -208,6 +225,8 @@ constexpr Directive kDirectives[] = {
          kFixed),
     integer("latency-monitor-threshold", "0", 0, kMaxLong,
             [](S& s, V v) { s.latency_threshold_ms = number_of<int64_t>(v); }),
+    with(integer("lease-duration", "75", 1, 200, [](S& s, V v) { s.lease_ms = number_of<int64_t>(v); }), kFixed),
+    with(yes_no("lease-reads", "yes", [](S& s, V v) { s.lease_reads = v == "yes"; }), kFixed),
     with(text("logfile", "", [](S& s, V v) { s.log_file = v; }), kFixed),
     choice("loglevel", "notice", "debug verbose notice warning", [](S& s, V v) { s.log_level = log_level_of(v); }),
     integer("max-clock-skew", "500", 0, kMaxInt, [](S& s, V v) { s.max_clock_skew_ms = number_of<int64_t>(v); }),
@@ -228,6 +247,7 @@ constexpr Directive kDirectives[] = {
     integer("slowlog-log-slower-than", "10000", -1, kMaxLong,
             [](S& s, V v) { s.slowlog_slower_than_us = number_of<int64_t>(v); }),
     integer("slowlog-max-len", "128", 0, kMaxLong, [](S& s, V v) { s.slowlog_max_len = number_of<uint64_t>(v); }),
+    integer("strong-timeout", "5000", 0, kMaxInt, [](S& s, V v) { s.strong_timeout_ms = number_of<int64_t>(v); }),
     with(choice("supervised", "no", "upstart systemd auto no",
                 [](S& s, V v) { s.supervised = v == "systemd" || v == "auto"; }),
          kFixed),

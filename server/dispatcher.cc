@@ -139,7 +139,7 @@ void Dispatcher::look_ahead(size_t commands) {
 void Dispatcher::run_fast(Connection& connection, const Parsed& parsed) {
   connection.session.last_command = parsed.spec;
   if (parsed.shard == nullptr) return run_connection_command(connection, *parsed.spec, parsed.words);
-  run_here(connection, *parsed.spec, parsed.words, *parsed.shard, worker_.settings().levels.fallback().level);
+  run_here(connection, *parsed.spec, parsed.words, *parsed.shard, worker_.settings().levels.fallback().level, -1);
 }
 
 const CommandSpec* Dispatcher::look_up(std::string_view name) {
@@ -162,7 +162,7 @@ Shard* Dispatcher::local_shard(const CommandSpec& spec, std::span<const std::str
 }
 
 void Dispatcher::run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
-                          Shard& shard, Level level) {
+                          Shard& shard, Level level, int64_t timeout_ms) {
   Session& session = connection.session;
   std::unique_ptr<CommandState> state;
   Outcome outcome = Outcome::kAgain;
@@ -176,10 +176,22 @@ void Dispatcher::run_here(Connection& connection, const CommandSpec& spec, std::
       worker_.account(spec, words, watch_.lap_ns(), out.view().substr(before), session.id, worker_.index());
       return connection.end_reply(out);
     }
+    if (outcome == Outcome::kHeld) {
+      const std::string_view reply = out.view().substr(before);
+      worker_.account(spec, words, watch_.lap_ns(), reply, session.id, worker_.index());
+      // Places come later than this; nothing of them is in the buffer yet.
+      worker_.executor().hold(shard, {worker_.index(), 0, session.id, connection.next_place()}, session.database,
+                              session.protocol, reply);
+      out.truncate(before);
+      connection.end_reply(out);
+      connection.open_place();
+      return;
+    }
   }
   Request request;
   request.spec = &spec;
   request.consistency.level = level;
+  request.consistency.timeout_ms = timeout_ms;
   const ReplyAddress reply_to{worker_.index(), 0, session.id, connection.open_place()};
   std::unique_ptr<Task> task = make_task(session, request, shard.id(), words, reply_to);
   task->state = std::move(state);
@@ -187,14 +199,20 @@ void Dispatcher::run_here(Connection& connection, const CommandSpec& spec, std::
   worker_.executor().park(std::move(task), outcome);
 }
 
+int64_t Dispatcher::timeout_of(const Consistency& consistency) const {
+  return consistency.timeout_ms >= 0 ? consistency.timeout_ms : worker_.settings().strong_timeout_ms;
+}
+
 std::unique_ptr<Task> Dispatcher::make_task(const Session& session, const Request& request, ShardId shard,
-                                            std::span<const std::string_view> words, const ReplyAddress& reply_to) {
+                                            std::span<const std::string_view> words,
+                                            const ReplyAddress& reply_to) const {
   auto task = std::make_unique<Task>();
   task->reply_to = reply_to;
   task->shard = shard;
   task->protocol = session.protocol;
   task->level = request.consistency.level;
   task->after = request.consistency.after;
+  task->timeout_ms = timeout_of(request.consistency);
   task->spec = request.spec;
   task->database = session.database;
   task->arguments = OwnedArguments(words);
@@ -320,7 +338,8 @@ void Dispatcher::send_to_shard(Connection& connection, const Request& request, S
   Shard* const shard = worker_.executor().shard(id);
   std::string instead = refusal(request.consistency, (request.spec->flags & kWrite) != 0);
   if (shard != nullptr && request.consistency.after.empty() && instead.empty()) {
-    return run_here(connection, *request.spec, request.words, *shard, request.consistency.level);
+    return run_here(connection, *request.spec, request.words, *shard, request.consistency.level,
+                    request.consistency.timeout_ms);
   }
   const uint64_t place = connection.open_place();
   connection.override_at(place, std::move(instead));
@@ -358,6 +377,7 @@ void Dispatcher::forward(Connection& connection, const Request& request, ShardId
   command.database = connection.session.database;
   command.level = request.consistency.level;
   command.protocol = connection.session.protocol;
+  command.timeout_ms = timeout_of(request.consistency);
   worker_.forward(owner(shard), command, words);
   worker_.counters().forwarded_commands.add();
   size_t bytes = 0;

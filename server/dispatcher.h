@@ -50,6 +50,9 @@ class Dispatcher {
   // Replied instead of what a write replied where fewer replicas have it than it asks for; empty where enough have.
   static std::string refusal(const Consistency& consistency, bool writes);
 
+  // How long a command with these options waits for its shard's leader, and for that one's answer, in ms.
+  int64_t timeout_of(const Consistency& consistency) const;
+
   // Runs a command of scope kConnection; its reply to `out`, or on kLater later to the place.
   Outcome run_on_connection(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
                             resp::OutputBuffer& out, uint64_t place);
@@ -98,11 +101,11 @@ class Dispatcher {
   void send_to_shard(Connection& connection, const Request& request, ShardId shard);
   void scatter(Connection& connection, const Request& request, const std::vector<Part>& parts);
   void run_here(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words, Shard& shard,
-                Level level);
+                Level level, int64_t timeout_ms);
   void send_part(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
                  const ReplyAddress& reply_to);
-  static std::unique_ptr<Task> make_task(const Session& session, const Request& request, ShardId shard,
-                                         std::span<const std::string_view> words, const ReplyAddress& reply_to);
+  std::unique_ptr<Task> make_task(const Session& session, const Request& request, ShardId shard,
+                                  std::span<const std::string_view> words, const ReplyAddress& reply_to) const;
   void forward(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
                const ReplyAddress& reply_to);
   void reject(Connection& connection, std::string_view message, const CommandSpec* spec = nullptr);

@@ -17,6 +17,8 @@ void Evaluation::begin(bool strong, int64_t now_ms, const RecordHead& head) {
   stamp_ = head.hlc;
   context_ = &head.context;
   strong_ = strong;
+  pending_ = strong && pending_keys_ != nullptr && !pending_keys_->empty() ? pending_keys_ : nullptr;
+  saw_pending_ = false;
   use_ = true;
   now_ms_ = now_ms;
   forget();
@@ -37,7 +39,9 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
   sight_.expire_at_ms = kNeverExpires;
   const Keyspace::Found found = keyspace_.find(key.database, key.name, key.hash, at_once_);
   sight_.row = found.row;
-  if (found.presence == Keyspace::Presence::kUnknown) {
+  const KeyState* const pending = pending_ == nullptr ? nullptr : pending_->find(key.database, key.name);
+  if (pending != nullptr) saw_pending_ = true;
+  if (found.presence == Keyspace::Presence::kUnknown && pending == nullptr) {
     missing_.push_back(WantedRow{false, key.database, std::string(key.name)});
     sight_.resident = false;
     forget();
@@ -45,8 +49,8 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
   }
   if (found.row && use_) keyspace_.use(*found.row);
   const KeyEffect* effect = effects_.empty() ? nullptr : effects_.find(key.database, key.name);
-  if (effect || (!effects_.empty() && effects_.clears(key.database))) {
-    see_state(key, effect);
+  if (pending || effect || (!effects_.empty() && effects_.clears(key.database))) {
+    see_state(key, pending, effect);
   } else if (found.row) {
     see_row(key);
   }
@@ -71,11 +75,11 @@ void Evaluation::see_row(const KeyRef& key) {
   hide_if_expired(key, info.expired);
 }
 
-// The key with what the record does to it, joined as it will be.
-void Evaluation::see_state(const KeyRef& key, const KeyEffect* effect) {
+// The key with what pending records and this one do to it, joined as it will be.
+void Evaluation::see_state(const KeyRef& key, const KeyState* pending, const KeyEffect* effect) {
   sight_.whole = true;
-  sight_.state = {};
-  if (sight_.row && !read(*sight_.row, sight_.state)) return;
+  sight_.state = pending ? *pending : KeyState();
+  if (!pending && sight_.row && !read(*sight_.row, sight_.state)) return;
   if (effects_.clears(key.database)) sight_.state.apply_clear(*context_);
   if (effect) sight_.state.apply(*effect, head(), Replay::kNo);
   sight_.exists = sight_.state.exists();

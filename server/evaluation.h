@@ -22,6 +22,7 @@
 #include "quorum/effects.h"
 #include "quorum/number.h"
 #include "quorum/record.h"
+#include "server/pending.h"
 
 namespace capstan {
 
@@ -53,6 +54,10 @@ struct StringRead {
 class Evaluation {
  public:
   explicit Evaluation(lmdb_store::Keyspace& keyspace) : keyspace_(keyspace) {}
+
+  // What a leader's pending records leave of keys: strong records are evaluated on it. nullptr: there is no such thing
+  // (one voter). Outlives this.
+  void set_pending(PendingKeys* pending) { pending_keys_ = pending; }
 
   // Starts a record. strong: expired keys that are met are removed by the record. now_ms: the later of the node's own
   // clock and the record's stamp. head: dot, stamp and context that the record will have if it has an effect.
@@ -130,6 +135,8 @@ class Evaluation {
     uint32_t misses = 0;
   };
   Lookups take_lookups() { return std::exchange(lookups_, {}); }
+  // Something that it read was pending.
+  bool saw_pending() const { return saw_pending_; }
   Effects& effects() { return effects_; }
   lmdb_store::Keyspace& keyspace() { return keyspace_; }
   // Rows that reads met and that are not in memory; filled when a command returns kFetch.
@@ -156,7 +163,9 @@ class Evaluation {
 
   const Sight& see(const KeyRef& key);
   void see_row(const KeyRef& key);
-  void see_state(const KeyRef& key, const KeyEffect* effect);
+  void see_state(const KeyRef& key, const KeyState* pending, const KeyEffect* effect);
+  bool in_keyspace(const KeyRef& key, bool cleared);
+  Lookup random_pending_key(Database database, std::string_view& key);
   void hide_if_expired(const KeyRef& key, bool expired);
   bool read(const lmdb_store::TableRow& row, KeyState& out);
   bool read_chunks(const lmdb_store::StringForm& form, uint64_t offset, uint64_t size, std::string& out);
@@ -172,6 +181,9 @@ class Evaluation {
   std::string& scratch() { return scratch_.emplace_back(); }
 
   lmdb_store::Keyspace& keyspace_;
+  PendingKeys* pending_keys_ = nullptr;
+  PendingKeys* pending_ = nullptr;  // of this record
+  bool saw_pending_ = false;
   Effects effects_;
   Dot dot_;
   Hlc stamp_;

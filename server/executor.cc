@@ -13,14 +13,6 @@ namespace {
 // from this on writes that have to wait for memory are refused.
 constexpr size_t kMaxWaitingBytes = 256 << 20;
 
-bool is_write(const Task& task) {
-  if (!task.transaction) return task.spec != nullptr && (task.spec->flags & kWrite) != 0;
-  for (const TransactionCommand& command : task.transaction->commands) {
-    if ((command.spec->flags & kWrite) != 0) return true;
-  }
-  return false;
-}
-
 size_t argument_bytes(const Task& task) {
   size_t bytes = task.arguments.bytes();
   if (!task.transaction) return bytes;
@@ -28,20 +20,31 @@ size_t argument_bytes(const Task& task) {
   return bytes;
 }
 
-// Instead of what the task would do.
-Outcome refuse(Task& task, resp::OutputBuffer& out, std::string_view message) {
+}  // namespace
+
+Executor::Executor(Worker& worker) : worker_(worker), last_call_(worker.random() >> (64 - kCallNumberBits + 1)) {}
+
+Executor::~Executor() = default;
+
+bool Executor::is_write(const Task& task) {
+  if (!task.transaction) return task.spec != nullptr && (task.spec->flags & kWrite) != 0;
+  for (const TransactionCommand& command : task.transaction->commands) {
+    if ((command.spec->flags & kWrite) != 0) return true;
+  }
+  return false;
+}
+
+Outcome Executor::refuse(Task& task, resp::OutputBuffer& out, std::string_view message) {
   if (task.transaction) task.transaction->refused = true;
   resp::Writer(out, task.protocol).error(message);
   return Outcome::kDone;
 }
 
-}  // namespace
-
-Executor::~Executor() = default;
-
 void Executor::add_shard(std::unique_ptr<Shard> shard) {
   if (by_id_.size() <= shard->id()) by_id_.resize(shard->id() + 1, nullptr);
   by_id_[shard->id()] = shard.get();
+  held_.resize(by_id_.size());
+  leaderships_.resize(by_id_.size());
   shards_.push_back(std::move(shard));
 }
 
@@ -52,6 +55,16 @@ Outcome Executor::try_now(Task& task, resp::OutputBuffer& out) {
 
 Outcome Executor::attempt(Task& task, resp::OutputBuffer& out) {
   Shard& shard = *by_id_[task.shard];
+  if (shard.clustered()) {
+    resp::Writer writer(out, task.protocol);
+    const Admission admission = admit(shard, task.level, is_write(task), writer);
+    if (admission == Admission::kAnswered && task.transaction) task.transaction->refused = true;
+    if (admission != Admission::kRun) return admission == Admission::kWait ? Outcome::kWait : Outcome::kDone;
+  }
+  return attempt_admitted(task, shard, out);
+}
+
+Outcome Executor::attempt_admitted(Task& task, Shard& shard, resp::OutputBuffer& out) {
   if (!task.after.empty() && !token_is_covered(task.after, shard.id(), shard.keyspace().applied())) {
     return refuse(task, out, "STALE this replica has not seen what the token of AFTER stands for");
   }
@@ -70,11 +83,17 @@ Outcome Executor::run_command(Task& task, Shard& shard, resp::OutputBuffer& out)
   const size_t before = out.size();
   const Outcome outcome = shard.run(*task.spec, call, task.level);
   task.elapsed_ns += watch.lap_ns();
-  if (outcome == Outcome::kDone) {
-    worker_.account(*task.spec, call.args, task.elapsed_ns, out.view().substr(before), task.reply_to.client,
-                    task.reply_to.worker);
+  if (outcome == Outcome::kDone || outcome == Outcome::kHeld) {
+    account(task, *task.spec, call.args, task.elapsed_ns, out.view().substr(before));
   }
   return outcome;
+}
+
+void Executor::account(const Task& task, const CommandSpec& spec, std::span<const std::string_view> words,
+                       int64_t elapsed_ns, std::string_view reply) {
+  // Of another node's client nothing is known here.
+  const unsigned of_client = task.remote ? worker_.index() : task.reply_to.worker;
+  worker_.account(spec, words, elapsed_ns, reply, task.reply_to.client, of_client);
 }
 
 bool Executor::watched_keys_unchanged(Task& task, Shard& shard, bool& missing) {
@@ -101,13 +120,14 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     const Call call = worker_.make_call(*command.spec, command.arguments.words(), command.database, writer, nullptr);
     if (!shard.resident(*command.spec, call)) return Outcome::kFetch;
   }
-  Result<> done = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
+  Result<> begun = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
+  Result<Outcome> done = begun ? Result<Outcome>(Outcome::kDone) : Result<Outcome>(begun.error());
   if (done) {
     for (const TransactionCommand& command : transaction.commands) {
       run_in_transaction(task, shard, command, out);
       transaction.reply_ends.push_back(out.size());
     }
-    done = shard.end_transaction();
+    done = shard.end_transaction(task.level);
   }
   if (!done) {
     // Nothing took effect, so what the commands replied is not true.
@@ -115,7 +135,7 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     out.clear();
     return refuse(task, out, done.error().message);
   }
-  return Outcome::kDone;
+  return *done;
 }
 
 void Executor::run_in_transaction(Task& task, Shard& shard, const TransactionCommand& command,
@@ -125,8 +145,7 @@ void Executor::run_in_transaction(Task& task, Shard& shard, const TransactionCom
   const size_t before = out.size();
   Stopwatch watch;
   CHECK(shard.run_in_transaction(*command.spec, call) == Outcome::kDone);
-  worker_.account(*command.spec, call.args, watch.lap_ns(), out.view().substr(before), task.reply_to.client,
-                  task.reply_to.worker);
+  account(task, *command.spec, call.args, watch.lap_ns(), out.view().substr(before));
 }
 
 Outcome Executor::run_digests(Task& task, Shard& shard) {
@@ -139,6 +158,8 @@ Outcome Executor::run_digests(Task& task, Shard& shard) {
 }
 
 void Executor::park(std::unique_ptr<Task> task, Outcome why) {
+  const bool first = !waits(task->reply_to.client, task->shard);
+  if (why == Outcome::kWait && first && send_to_leader(task)) return;
   const LaneKey key{task->reply_to.client, task->shard};
   Shard& shard = *by_id_[task->shard];
   task->parked_since_ms = worker_.now_ms();
@@ -149,6 +170,7 @@ void Executor::park(std::unique_ptr<Task> task, Outcome why) {
   ++waiting_tasks_;
   if (lane.tasks.size() > 1) return prefetch(*lane.tasks.back());
   if (why == Outcome::kFetch) return wait_for_rows(key, shard);
+  if (why == Outcome::kWait) return wait_for_leader(key, lane);
   ready_.push_back(key);
 }
 
@@ -156,6 +178,7 @@ void Executor::submit(std::unique_ptr<Task> task) {
   if (waits(task->reply_to.client, task->shard)) return park(std::move(task), Outcome::kAgain);
   scratch_.clear();
   const Outcome outcome = attempt(*task, scratch_);
+  if (outcome == Outcome::kHeld) return hold(std::move(task), scratch_.view());
   if (outcome != Outcome::kDone) return park(std::move(task), outcome);
   complete(std::move(task), scratch_.view());
 }
@@ -170,9 +193,14 @@ void Executor::run_forwarded(const ForwardedCommand& command, std::span<const st
     Call call = worker_.make_call(*command.spec, arguments, command.database, writer, &state);
     Stopwatch watch;
     outcome = run(shard, *command.spec, call, command.level);
-    if (outcome == Outcome::kDone) {
+    if (outcome == Outcome::kDone || outcome == Outcome::kHeld) {
       worker_.account(*command.spec, arguments, watch.lap_ns(), scratch_.view(), command.reply_to.client,
                       command.reply_to.worker);
+    }
+    if (outcome == Outcome::kHeld) {
+      return hold(shard, command.reply_to, command.database, command.protocol, scratch_.view());
+    }
+    if (outcome == Outcome::kDone) {
       return worker_.deliver(command.reply_to, scratch_.view(), shard.keyspace().keys(command.database));
     }
   }
@@ -181,6 +209,7 @@ void Executor::run_forwarded(const ForwardedCommand& command, std::span<const st
   task->shard = command.shard;
   task->protocol = command.protocol;
   task->level = command.level;
+  task->timeout_ms = command.timeout_ms;
   task->spec = command.spec;
   task->database = command.database;
   task->arguments = OwnedArguments(arguments);
@@ -217,19 +246,31 @@ bool Executor::run_ready() {
 void Executor::run_lane(const LaneKey& key) {
   while (true) {
     auto lane = lanes_.find(key);
-    CHECK(lane != lanes_.end() && !lane->second.tasks.empty());
+    // A task that another node has sent back may have woken it besides.
+    if (lane == lanes_.end() || lane->second.fetching) return;
+    CHECK(!lane->second.tasks.empty());
     Task& task = *lane->second.tasks.front();
     scratch_.clear();
-    const Outcome outcome = attempt(task, scratch_);
+    Outcome outcome = attempt(task, scratch_);
+    if (outcome == Outcome::kWait && leader_overdue(task)) {
+      outcome = refuse(task, scratch_, "CLUSTERDOWN no leader for shard " + std::to_string(key.shard));
+    }
     if (outcome == Outcome::kFetch) return wait_for_rows(key, *by_id_[key.shard]);
-    if (outcome != Outcome::kDone) return ready_.push_back(key);
+    if (outcome == Outcome::kWait && !can_send_to_leader(task)) return wait_for_leader(key, lane->second);
+    if (outcome == Outcome::kAgain) return ready_.push_back(key);
     std::unique_ptr<Task> done = std::move(lane->second.tasks.front());
     lane->second.tasks.pop_front();
     const bool last = lane->second.tasks.empty();
     if (last) lanes_.erase(lane);
     --waiting_tasks_;
     waiting_bytes_ -= done->argument_bytes;
-    complete(std::move(done), scratch_.view());
+    if (outcome == Outcome::kWait) {
+      send_to_leader(done);
+    } else if (outcome == Outcome::kHeld) {
+      hold(std::move(done), scratch_.view());
+    } else {
+      complete(std::move(done), scratch_.view());
+    }
     if (last) return;
   }
 }
@@ -241,9 +282,13 @@ bool Executor::overdue(const Task& task) const {
 }
 
 void Executor::complete(std::unique_ptr<Task> task, std::string_view reply) {
-  if (!task->on_done) {
-    return worker_.deliver(task->reply_to, reply, by_id_[task->shard]->keyspace().keys(task->database));
-  }
+  const uint64_t weight = by_id_[task->shard]->keyspace().keys(task->database);
+  complete(std::move(task), reply, weight);
+}
+
+void Executor::complete(std::unique_ptr<Task> task, std::string_view reply, uint64_t weight) {
+  if (task->remote) return encode_answer(*task, reply, weight, worker_.to_peer(task->reply_to.worker));
+  if (!task->on_done) return worker_.deliver(task->reply_to, reply, weight);
   const uint32_t to = task->reply_to.worker;
   worker_.post(to, [task = std::move(task), bytes = std::string(reply)](Worker& origin) mutable {
     task->on_done(origin, *task, bytes);

@@ -2,6 +2,9 @@
 // A command that cannot finish at once (rows on disk, more work in the next turn, no memory for a write) waits as a
 // Task; later commands of the same client for the same shard wait behind it, so that a client's commands take effect
 // per shard in the order of its requests. Nobody else waits.
+//
+// In a cluster a STRONG command whose shard another node leads is sent there, once; while nobody leads, it waits; and
+// its reply is held until the shard's group has agreed.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -9,11 +12,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "resp/output_buffer.h"
 #include "server/batch.h"
+#include "server/forwarding.h"
 #include "server/shard.h"
 #include "server/task.h"
 
@@ -21,7 +26,7 @@ namespace capstan {
 
 class Executor {
  public:
-  explicit Executor(Worker& worker) : worker_(worker) {}
+  explicit Executor(Worker& worker);
   ~Executor();
 
   void add_shard(std::unique_ptr<Shard> shard);
@@ -36,9 +41,13 @@ class Executor {
     return !lanes_.empty() && lanes_.contains(LaneKey{client, shard});
   }
 
-  // Runs one command with call.writer as reply. Anything but kDone: nothing was replied; park() it.
-  // Precondition: !waits().
+  // Runs one command with call.writer as reply. kHeld: take the reply back and hold() it. Anything else but kDone:
+  // nothing was replied; park() it. Precondition: !waits().
   Outcome run(Shard& shard, const CommandSpec& spec, Call& call, Level level) {
+    if (shard.clustered()) {
+      const Admission admission = admit(shard, level, (spec.flags & kWrite) != 0, *call.writer);
+      if (admission != Admission::kRun) return admission == Admission::kWait ? Outcome::kWait : Outcome::kDone;
+    }
     if (writes_parked_ && (spec.flags & kWrite) != 0) [[unlikely]]
       return Outcome::kAgain;
     return shard.run(spec, call, level);
@@ -53,6 +62,32 @@ class Executor {
   void submit(std::unique_ptr<Task> task);
   // A command from another worker.
   void run_forwarded(const ForwardedCommand& command, std::span<const std::string_view> arguments);
+
+  // Delivers a reply when the shard's group has agreed on what it says, or an error when it is not known whether it
+  // has: of the command or task that the shard ran last, which gave kHeld.
+  void hold(Shard& shard, const ReplyAddress& to, Database database, resp::Protocol protocol, std::string_view reply);
+  void hold(std::unique_ptr<Task> task, std::string_view reply);
+
+  // --- in a cluster (executor_cluster.cc)
+  // Once per turn, before the journal is written: messages leave, the journal gets what the groups want kept.
+  void end_group_turns(consensus::Time now);
+  // … and after it was written and perhaps synced.
+  void journal_advanced(consensus::Time now);
+  // Some group waits for the journal to be synced.
+  bool awaits_sync() const;
+  // When a group has something to do.
+  consensus::Time next_deadline() const;
+  bool leads() const;
+  // Hands over what its shards lead, and leads no more.
+  void retire_groups();
+  // The worker whose call it is.
+  static unsigned caller(uint64_t call) { return static_cast<unsigned>(call >> kCallNumberBits); }
+  // Of what waits for a leader or an answer: some ten times a second.
+  void check_deadlines(int64_t now_ms);
+  // From another node, by its number: the outcome of a task that was sent there; and that no more will come.
+  void on_answer(unsigned node, const Answer& answer);
+  void on_peer_lost(unsigned node);
+  void on_peer_connected() { wake_those_who_wait_for_a_leader(); }
 
   // Once per turn, before the journal is written: goes on with what waits and can. True if there is more.
   bool run_ready();
@@ -76,9 +111,49 @@ class Executor {
   struct Lane {
     std::deque<std::unique_ptr<Task>> tasks;
     bool fetching = false;  // the first one's rows; else it can be tried in the next turn
+    bool waits_for_leader = false;
   };
+  enum class Admission : uint8_t { kRun, kAnswered, kWait };
+  struct HeldReply {
+    ReplyGate gate;
+    ReplyAddress to;
+    Database database = 0;
+    resp::Protocol protocol = resp::Protocol::kResp2;
+    std::string reply;
+    std::unique_ptr<Task> task;  // nullptr: the reply is all that there is to it
+  };
+  // A task that another node runs.
+  struct Sent {
+    std::unique_ptr<Task> task;
+    unsigned node;
+    int64_t deadline_ms;
+  };
+  struct Leadership {
+    consensus::PeerId leader = consensus::kNoPeer;
+    bool serves = false;
+    bool operator==(const Leadership&) const = default;
+  };
+  // Of the number of a call; the rest names the worker.
+  static constexpr unsigned kCallNumberBits = 48;
+
+  static bool is_write(const Task& task);
+  // Answers with an error instead of what the task would do.
+  static Outcome refuse(Task& task, resp::OutputBuffer& out, std::string_view message);
+  Admission admit(Shard& shard, Level level, bool writes, resp::Writer& writer);
+  void release_replies();
+  void give_up(HeldReply& held);
+  void fail(std::unique_ptr<Task> task, std::string_view message);
+  bool can_send_to_leader(const Task& task) const;
+  std::optional<unsigned> leader_elsewhere(ShardId shard) const;
+  bool leader_overdue(const Task& task) const;
+  bool send_to_leader(std::unique_ptr<Task>& task);
+  void wait_for_leader(const LaneKey& key, Lane& lane);
+  void wake_those_who_wait_for_a_leader();
+  template <typename Predicate>
+  void fail_calls(Predicate lost);
 
   Outcome attempt(Task& task, resp::OutputBuffer& out);
+  Outcome attempt_admitted(Task& task, Shard& shard, resp::OutputBuffer& out);
   Outcome run_command(Task& task, Shard& shard, resp::OutputBuffer& out);
   Outcome run_transaction(Task& task, Shard& shard, resp::OutputBuffer& out);
   void run_in_transaction(Task& task, Shard& shard, const TransactionCommand& command, resp::OutputBuffer& out);
@@ -88,7 +163,11 @@ class Executor {
   void prefetch(const Task& task);
   void run_lane(const LaneKey& key);
   bool overdue(const Task& task) const;
+  void account(const Task& task, const CommandSpec& spec, std::span<const std::string_view> words, int64_t elapsed_ns,
+               std::string_view reply);
   void complete(std::unique_ptr<Task> task, std::string_view reply);
+  // weight: of the reply (command.h, Join::kPick).
+  void complete(std::unique_ptr<Task> task, std::string_view reply, uint64_t weight);
 
   Worker& worker_;
   std::vector<std::unique_ptr<Shard>> shards_;
@@ -100,6 +179,12 @@ class Executor {
   size_t waiting_bytes_ = 0;
   bool writes_parked_ = false;
   resp::OutputBuffer scratch_;
+
+  std::vector<std::deque<HeldReply>> held_;  // by shard, in the order of their evaluation
+  std::vector<Leadership> leaderships_;      // by shard, as of the last turn
+  std::vector<LaneKey> waiting_for_leader_;
+  absl::flat_hash_map<uint64_t, Sent> calls_;
+  uint64_t last_call_;  // begins anywhere, so that no answer to a call of an earlier process fits one of this
 };
 
 }  // namespace capstan

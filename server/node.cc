@@ -102,10 +102,15 @@ Result<> check_shards(const std::string& directory, ShardId shards) {
 }  // namespace
 
 Node::Node(SettingsSnapshot settings)
-    : settings_(std::move(settings)), started_ms_(wall_ms()), run_id_(random_hex(40)), last_save_ms_(started_ms_) {}
+    : settings_(std::move(settings)),
+      started_ms_(wall_ms()),
+      run_id_(random_hex(40)),
+      shards_(settings_->shards),
+      last_save_ms_(started_ms_) {}
 
 Node::~Node() {
   // The pools' jobs read and write the shards' environments; nobody waits for what they found.
+  peers_.reset();
   flush_thread_.reset();
   read_pool_.reset();
   for (const auto& worker : workers_) {
@@ -151,7 +156,22 @@ Result<> Node::start() {
   if (!listening) return listening.error();
   const Result<> opened = open_shards();
   if (!opened) return opened.error();
-  return open_journals();
+  if (const Result<> recovered = open_journals(); !recovered) return recovered;
+  return peers_ ? peers_->start() : Result<>();
+}
+
+// Of a shard; nullopt: a single node.
+std::optional<Shard::GroupOptions> Node::group_options() const {
+  if (!settings_->cluster) return std::nullopt;
+  constexpr uint64_t kLogBytes = uint64_t{64} << 20;  // of all shards together
+  constexpr uint64_t kMinLogBytes = uint64_t{1} << 20;
+  Shard::GroupOptions options;
+  options.consensus.heartbeat = settings_->heartbeat_ms * consensus::kMillisecond;
+  options.consensus.election_timeout_min = settings_->election_timeout_ms * consensus::kMillisecond;
+  options.consensus.election_timeout_max = 2 * options.consensus.election_timeout_min;
+  options.consensus.lease = settings_->lease_reads ? settings_->lease_ms * consensus::kMillisecond : 0;
+  options.log_bytes = std::max(kLogBytes / settings_->shards, kMinLogBytes);
+  return options;
 }
 
 Result<> Node::open_shards() {
@@ -162,15 +182,23 @@ Result<> Node::open_shards() {
   // The last one first: where shard 0 is, all have been made.
   for (ShardId id = settings_->shards; id-- > 0;) {
     Worker& owner = *workers_[id % workers()];
-    const Shard::Services services{*read_pool_, *flush_thread_, owner.completions()};
+    Shard::Services services{*read_pool_, *flush_thread_, owner.completions(),
+                             [&owner, id](const consensus::Message& message) { owner.send_raft(id, message); },
+                             [&owner](std::string_view node) { return owner.to_node(node); }};
     Shard::Options options;
     options.journal_limit = settings_->journal_limit;
     options.tail_may_be_lost = settings_->append_fsync != Fsync::kAlways;
+    options.group = group_options();
     set_memory_options(options.keyspace, *settings_);
-    Result<std::unique_ptr<Shard>> shard = Shard::open(id, directory + "/" + std::to_string(id), services, options);
+    Result<std::unique_ptr<Shard>> shard =
+        Shard::open(id, directory + "/" + std::to_string(id), std::move(services), options);
     if (!shard) return shard.error();
     owner.executor().add_shard(std::move(*shard));
   }
+  if (!settings_->cluster) return {};
+  Result<std::unique_ptr<Peers>> peers = Peers::open(*this, *settings_->cluster, directory);
+  if (!peers) return peers.error();
+  peers_ = std::move(*peers);
   return {};
 }
 
@@ -305,10 +333,25 @@ bool Node::admit_client(uint32_t max_clients) {
 void Node::shut_down(Worker& caller, bool flush) {
   if (shutting_down_.exchange(true)) return;
   flush_at_end_.store(flush);
-  // First nobody takes anything new, so that nobody waits for a worker that has ended.
-  caller.on_every_worker(
-      [](Worker& worker) { worker.stop_accepting(); },
-      [](Worker& self) { self.on_every_worker([](Worker& worker) { worker.finish(); }, [](Worker&) {}); });
+  // First nobody takes anything new, so that nobody waits for a worker that has ended. Then other nodes lead.
+  const auto finish = [](Worker& self) {
+    self.on_every_worker([](Worker& worker) { worker.finish(); }, [](Worker&) {});
+  };
+  caller.on_every_worker([](Worker& worker) { worker.stop_accepting(); },
+                         [finish](Worker& self) { retire_groups(self, finish); });
+}
+
+void Node::retire_groups(Worker& caller, const std::function<void(Worker&)>& done) {
+  auto left = std::make_shared<unsigned>(caller.node().workers());
+  for (unsigned i = 0; i < caller.node().workers(); ++i) {
+    caller.post(i, [left, done, to = caller.index()](Worker& worker) {
+      worker.retire_groups([left, done, to](Worker& retired) {
+        retired.post(to, [left, done](Worker& self) {
+          if (--*left == 0) done(self);
+        });
+      });
+    });
+  }
 }
 
 }  // namespace capstan

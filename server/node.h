@@ -16,6 +16,7 @@
 #include "lmdb-store/flush_thread.h"
 #include "lmdb-store/journal_recovery.h"
 #include "lmdb-store/read_pool.h"
+#include "server/peers.h"
 #include "server/settings.h"
 #include "server/worker.h"
 
@@ -32,6 +33,17 @@ class Node {
 
   unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
   Worker& worker(unsigned index) { return *workers_[index]; }
+
+  ShardId shards() const { return shards_; }
+  // Before the workers run, or on the one worker that there is.
+  template <typename F>
+  void for_each_shard(F f) {
+    for (const auto& worker : workers_) {
+      for (const auto& shard : worker->executor().shards()) f(*shard);
+    }
+  }
+  // The other nodes; nullptr: this is a single one.
+  Peers* peers() { return peers_.get(); }
 
   // The newest settings; any thread, off the path of commands (workers have their own snapshot).
   SettingsSnapshot settings() const;
@@ -70,9 +82,11 @@ class Node {
  private:
   explicit Node(SettingsSnapshot settings);
   Result<> start();
+  static void retire_groups(Worker& caller, const std::function<void(Worker&)>& done);
   void limit_clients();
   Result<> open_shards();
   Result<> open_journals();
+  std::optional<Shard::GroupOptions> group_options() const;
   Result<> open_listeners();
   Result<> listen_tcp(const std::string& address);
   Result<> listen_unix();
@@ -84,7 +98,9 @@ class Node {
   std::optional<lmdb_store::DirectoryLock> lock_;
   std::unique_ptr<lmdb_store::ReadPool> read_pool_;
   std::unique_ptr<lmdb_store::FlushThread> flush_thread_;
+  ShardId shards_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Peers> peers_;
   std::atomic<uint64_t> next_client_id_{1};
   std::atomic<uint64_t> next_slow_log_id_{0};
   std::atomic<uint32_t> clients_{0};

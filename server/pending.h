@@ -7,7 +7,9 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,19 +25,29 @@ class PendingKeys {
   // keyspace: what is applied; outlives it.
   explicit PendingKeys(lmdb_store::Keyspace& keyspace) : keyspace_(keyspace) {}
 
-  bool empty() const { return keys_.empty(); }
+  bool empty() const { return keys_.empty() && clears_ == 0; }
   size_t size() const { return keys_.size(); }
   // The key as the pending records leave it, perhaps without elements. nullptr: none of them touches it. Valid until
-  // the next call of another method.
-  const KeyState* find(Database database, std::string_view key) const;
+  // the next call of another method. Where the database is about to be cleared, rows that are not in memory are read
+  // here.
+  const KeyState* find(Database database, std::string_view key);
+  // A pending record clears it: keys that find() was not asked for yet are those that it leaves, none.
+  bool clears(Database database) const { return clears_ != 0 && cleared_[database].has_value(); }
+  // f(name, state) for the keys of the database that pending records touch, but for those that a clear alone does.
+  template <typename F>
+  void for_each(Database database, F f) const {
+    for (const auto& [name, pending] : keys_) {
+      if (name.database == database) f(std::string_view(name.key), pending.state);
+    }
+  }
 
   // Joins a record that was just proposed; those before it are applied or pending. Rows that are not in memory are read
-  // here. Precondition: it clears no database (such a record is proposed, and waited for, while nothing is pending).
+  // here.
   void add(const Record& record);
   // The keyspace has applied it: what no later record touches is forgotten. Records come in their order.
   void applied(const Record& record);
   // Leadership is lost.
-  void drop() { keys_.clear(); }
+  void drop();
 
  private:
   struct Name {
@@ -64,9 +76,21 @@ class PendingKeys {
     uint64_t last = 0;  // the number of the last record that touched it
   };
 
+  struct Clear {
+    Clock context;
+    uint64_t number = 0;
+  };
+
   KeyState applied_state(Database database, std::string_view key);
+  // The key's entry, begun with what is applied (and cleared).
+  Pending& touch(Database database, std::string_view key);
+  void clear(Database database, const Record& record);
+  void clear_applied(Database database, uint64_t number);
 
   lmdb_store::Keyspace& keyspace_;
+  // The latest clear of each database.
+  std::array<std::optional<Clear>, kDatabases> cleared_;
+  size_t clears_ = 0;  // that there are
   absl::flat_hash_map<Name, Pending, Hash, Equal> keys_;
 };
 

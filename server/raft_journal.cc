@@ -51,8 +51,11 @@ Result<> RaftRecovery::replay(uint8_t type, uint64_t position, std::string_view 
   Decoder in(payload);
   if (type == kHardStateEntry) {
     const consensus::HardState read{in.u64(), in.u64()};
-    if (!in.done() || read.term < hard_state_.term) return corrupt("malformed hard state of log R");
-    hard_state_ = read;
+    if (!in.done() || read.term < journal_term_) return corrupt("malformed hard state of log R");
+    journal_term_ = read.term;
+    // A term may be there twice, first without a vote; one that has a vote keeps it.
+    if (read.term > hard_state_.term) hard_state_ = read;
+    if (read.term == hard_state_.term && read.voted_for != consensus::kNoPeer) hard_state_ = read;
     return {};
   }
   Entry entry;

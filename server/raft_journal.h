@@ -3,8 +3,7 @@
 // configuration of the last entry that it contains); the journal says what comes behind.
 //
 // What recovery may leave out, because a flush contains it (Journal::release, StoredState::position), must not pass the
-// newest hard state or the entries behind the base: who takes a flush's position appends the hard state again before,
-// and takes no position behind the first entry that is not applied.
+// entries behind the base (Replica::flushable_position); the hard state is stored with the flush.
 //
 // Belongs to the shard's worker.
 #pragma once
@@ -36,8 +35,9 @@ constexpr bool is_raft_entry(uint8_t type) { return type >= kHardStateEntry && t
 // one log.
 class RaftRecovery {
  public:
-  // base: of the state on disk.
-  explicit RaftRecovery(consensus::Log::Base base) : log_(std::move(base)) {}
+  // base, hard_state: of the state on disk. The journal may begin with older hard states, and go on with newer ones.
+  explicit RaftRecovery(consensus::Log::Base base, consensus::HardState hard_state = {})
+      : hard_state_(hard_state), log_(std::move(base)) {}
 
   // position: for messages. kCorrupt: malformed, or the log has a gap.
   Result<> replay(uint8_t type, uint64_t position, std::string_view payload);
@@ -49,6 +49,7 @@ class RaftRecovery {
   bool replay_entry(consensus::Index index, const consensus::Entry& entry);
 
   consensus::HardState hard_state_;
+  consensus::Term journal_term_ = 0;  // of the journal's latest hard state
   consensus::Log log_;
   consensus::Index last_ = 0;  // of the journal's log; 0: none came yet
   // Its entries behind the base follow what the base is. Until the entry at the base came, those before it may lead to

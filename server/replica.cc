@@ -1,5 +1,6 @@
 #include "server/replica.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -22,11 +23,20 @@ constexpr uint64_t kEntryOverhead = 64;
 }  // namespace
 
 Replica::Replica(ShardId shard, const consensus::Options& options, Services services, consensus::Recovered recovered,
-                 uint64_t seed, Time now)
+                 lmdb_store::Position first_unapplied, uint64_t seed, Time now)
     : shard_(shard),
       services_(std::move(services)),
       group_(options, *this, std::move(recovered), seed, now),
-      applied_(group_.commit()) {}
+      applied_(group_.commit()) {
+  note_unapplied(applied_ + 1, group_.log().last(), first_unapplied);
+}
+
+// Entries that take the place of others make these void.
+void Replica::note_unapplied(Index first, Index last, lmdb_store::Position position) {
+  while (!unapplied_.empty() && unapplied_.back().first >= first) unapplied_.pop_back();
+  if (!unapplied_.empty()) unapplied_.back().last = std::min(unapplied_.back().last, first - 1);
+  if (first <= last) unapplied_.push_back({first, last, position});
+}
 
 bool Replica::reserve(size_t record_bytes) {
   const Journal& journal = services_.journal;
@@ -48,13 +58,15 @@ std::optional<Index> Replica::propose(std::string_view record, Time now) {
 
 void Replica::end_turn(Time now) {
   Journal& journal = services_.journal;
-  group_.set_willing(!journal.full() || journal.room() >= 2 * kSpareRoom, now);
+  group_.set_willing(!retired_ && (!journal.full() || journal.room() >= 2 * kSpareRoom), now);
   const Ready ready = group_.take_ready(now);
   for (const consensus::Message& message : ready.messages) services_.send(message);
   if (ready.mark != 0) {
     // A journal that cannot be written at all stops the node (Worker::make_durable).
+    const lmdb_store::Position begin = journal.end();
     const Result<> appended = append_ready(ready, group_.log(), shard_, journal);
     CHECK(appended.ok(), "the journal had room");
+    if (ready.first_new != 0) note_unapplied(ready.first_new, ready.last_new, begin);
     unsynced_.push_back({journal.end(), ready.mark});
   }
   reserved_ = 0;
@@ -62,6 +74,7 @@ void Replica::end_turn(Time now) {
   for (; applied_ < ready.commit && !group_.rebuilding(); ++applied_) {
     services_.apply(applied_ + 1, group_.log().entry(applied_ + 1));
   }
+  while (!unapplied_.empty() && unapplied_.front().last <= applied_) unapplied_.pop_front();
 }
 
 void Replica::journal_advanced(Time now) {
@@ -71,6 +84,11 @@ void Replica::journal_advanced(Time now) {
     durable = unsynced_.front().mark;
   }
   if (durable != 0) group_.durable(durable, now);
+}
+
+void Replica::rebuilt(Index base) {
+  CHECK(base >= applied_);
+  applied_ = base;
 }
 
 void Replica::cut(Index index) {

@@ -42,9 +42,10 @@ class Replica final : private consensus::Host {
     std::function<bool(consensus::Index, std::string_view record)> holds_context_of;
   };
 
-  // Applied is recovered.applied; replaying what is committed above it is the group's matter.
+  // Applied is recovered.applied; replaying what is committed above it is the group's matter. first_unapplied: a
+  // position of the journals, below it lies no entry of `recovered` that is not applied.
   Replica(ShardId shard, const consensus::Options& options, Services services, consensus::Recovered recovered,
-          uint64_t seed, consensus::Time now);
+          lmdb_store::Position first_unapplied, uint64_t seed, consensus::Time now);
   Replica(const Replica&) = delete;
 
   consensus::Group& group() { return group_; }
@@ -56,8 +57,17 @@ class Replica final : private consensus::Host {
 
   void end_turn(consensus::Time now);
   void journal_advanced(consensus::Time now);
+  // It does not want to lead any more (group.h, set_willing).
+  void retire() { retired_ = true; }
   // Something waits for the journal to be synced: the worker should, or have it done.
   bool awaits_sync() const { return !unsynced_.empty(); }
+  // No entry that is not applied lies below it in the journals: what a flush's state contains goes up to here.
+  lmdb_store::Position flushable_position() const {
+    return unapplied_.empty() ? services_.journal.end() : unapplied_.front().position;
+  }
+
+  // The group was rebuilt (Group::rebuilt): the state is that of this index.
+  void rebuilt(consensus::Index base);
 
   // The state on disk contains everything up to there, and others may need nothing of it: the log forgets it.
   // Precondition: index ≤ applied().
@@ -69,6 +79,14 @@ class Replica final : private consensus::Host {
     consensus::Mark mark;
   };
 
+  // A run of entries that was given to the journal, the first of them at or behind that position.
+  struct Unapplied {
+    consensus::Index first;
+    consensus::Index last;
+    lmdb_store::Position position;
+  };
+
+  void note_unapplied(consensus::Index first, consensus::Index last, lmdb_store::Position position);
   std::string empty_record(consensus::Index index) override { return services_.empty_record(index); }
   bool holds_context_of(consensus::Index index, std::string_view record) override;
   bool reserve(size_t record_bytes);
@@ -76,9 +94,11 @@ class Replica final : private consensus::Host {
   const ShardId shard_;
   const Services services_;
   uint64_t reserved_ = 0;  // bytes of the journal that entries will take which were let in since the last end_turn()
+  bool retired_ = false;
   consensus::Group group_;
   consensus::Index applied_;
   std::deque<Unsynced> unsynced_;
+  std::deque<Unapplied> unapplied_;
 };
 
 }  // namespace capstan

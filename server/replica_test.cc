@@ -68,7 +68,7 @@ struct World {
         [](Index) { return std::string("-"); },
         [](Index, std::string_view) { return true; },
     };
-    node.replica = std::make_unique<Replica>(kShard, options, std::move(services), recovery.take(),
+    node.replica = std::make_unique<Replica>(kShard, options, std::move(services), recovery.take(), 0,
                                              seed * 1000 + peer * 100 + ++node.lives, now);
   }
   // The process ends and with it what it had not written; without power also what was not synced.

@@ -27,7 +27,6 @@ enum SessionFlag : uint32_t {
   kReplyOff = 1u << 2,       // CLIENT REPLY OFF
   kReplySkipNext = 1u << 3,  // CLIENT REPLY SKIP was just executed
   kReplySkip = 1u << 4,      // … and this is the command it meant
-  kWaiting = 1u << 5,        // replies are outstanding: new ones queue behind them
   kStalled = 1u << 6,        // no command is taken before all replies are out
   kPostponed = 1u << 7,      // CLIENT PAUSE: no command is taken before the pause is over
   kMonitoring = 1u << 8,

@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cluster/nodes.h"
 #include "lmdb-store/journal_recovery.h"
 #include "quorum/resolve.h"
 #include "server/level.h"
@@ -50,6 +52,12 @@ struct Settings {
   std::vector<std::pair<std::string, std::string>> renamed_commands;  // to "": the command is taken away
   std::string config_file;                                            // absolute; empty: none
   std::vector<std::pair<std::string, Policy>> resolutions;            // `resolve …` directives, first match wins
+  std::vector<std::string> cluster_lines;                             // the words of the `cluster …` directives
+  std::optional<cluster::Nodes> cluster;                              // what they say; nullopt: a single node
+  int64_t heartbeat_ms = 20;
+  int64_t election_timeout_ms = 150;  // the shorter; the longer is twice as long
+  int64_t lease_ms = 75;
+  bool lease_reads = true;
 
   // --- may change at run time
   Fsync append_fsync = Fsync::kEverySecond;
@@ -71,6 +79,7 @@ struct Settings {
   uint64_t slowlog_max_len = 128;
   int64_t latency_threshold_ms = 0;  // 0: no latency monitor
   int64_t max_clock_skew_ms = 500;
+  int64_t strong_timeout_ms = 5000;     // how long a STRONG command waits for a leader, and for its answer
   int64_t overload_timeout_ms = 10000;  // after which a parked write is answered -OVERLOADED
   LevelPolicy levels;                   // `consistency …` directives
 

@@ -4,11 +4,15 @@
 // is committed when the journal has it (written, or synced with appendfsync always); there is nothing to take back,
 // because a journal that cannot be written stops the node.
 //
+// In a cluster the shard's Raft group agrees on log R (group_member.h): only its leader evaluates STRONG commands, on
+// applied and pending state, and a reply may have to wait (Outcome::kHeld) until its record commits.
+//
 // All methods are called on the owning worker's thread.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/hlc.h"
@@ -18,12 +22,26 @@
 #include "lmdb-store/keyspace.h"
 #include "lmdb-store/read_pool.h"
 #include "server/command.h"
+#include "server/group_member.h"
 #include "server/level.h"
+#include "server/shard_status.h"
 
 namespace capstan {
 
+// What a reply that is held waits for.
+struct ReplyGate {
+  uint64_t leadership = 0;  // under which its command was evaluated; when that is over, so is the waiting
+  consensus::ReadPoint point;
+  bool wrote = false;  // it has a record, which may commit all the same
+};
+
 class Shard {
  public:
+  // Of a node of a cluster.
+  struct GroupOptions {
+    consensus::Options consensus;  // without its self
+    uint64_t log_bytes = uint64_t{64} << 20;
+  };
   struct Options {
     lmdb_store::Keyspace::Options keyspace;
     uint64_t journal_limit = uint64_t{4} << 30;  // bytes of unreleased journal from which a flush starts
@@ -31,12 +49,17 @@ class Shard {
     bool tail_may_be_lost = true;
     // The identity of this boot of the system; empty: ask the system.
     std::string boot;
+    std::optional<GroupOptions> group;  // nullopt: one voter, this node
   };
   // What a shard uses of its worker; all outlive it.
   struct Services {
     lmdb_store::ReadPool& read_pool;
     lmdb_store::FlushThread& flush_thread;
     lmdb_store::Completions& completions;  // drained by the worker
+    // To another replica of the group; entries are views that end with the call. Unused with one voter.
+    std::function<void(const consensus::Message&)> send = {};
+    // Where messages for a node of that name are appended; nullptr: it is not connected. The same.
+    std::function<resp::OutputBuffer*(std::string_view node)> to_node = {};
   };
 
   // Opens or creates the shard's environment under directory. Journal entries are then fed by replay(), in order,
@@ -57,6 +80,8 @@ class Shard {
   // Evaluates one command as one record. Before anything else it makes sure that the rows of its keys are in memory:
   // kFetch if not. On kDone the reply is written (to be released after the journal's write of this turn) and the effect
   // is appended and joined. A write that the journal or memory has no room for answers -MISCONF or -OVERLOADED.
+  // kHeld: as kDone, but the reply has to be taken back from the connection and held until released(reply_gate()).
+  // Precondition of a STRONG command in a cluster: member()->serves().
   Outcome run(const CommandSpec& spec, Call& call, Level level);
 
   // One atomic record of several commands (EXEC): all between begin() and end() see each other's effects.
@@ -64,8 +89,14 @@ class Shard {
   bool resident(const CommandSpec& spec, const Call& call);
   Result<> begin_transaction(Level level, int64_t now_ms, bool writes);
   Outcome run_in_transaction(const CommandSpec& spec, Call& call);
-  // An error (it writes, and the journal has no room): nothing of the transaction took effect.
-  Result<> end_transaction();
+  // kDone or kHeld. An error (it writes, and the journal has no room): nothing of the transaction took effect.
+  Result<Outcome> end_transaction(Level level);
+
+  // Of the command or transaction that was evaluated last, if it gave kHeld.
+  const ReplyGate& reply_gate() const;
+  bool released(const ReplyGate& gate) const;
+  // Its leadership is over.
+  bool void_gate(const ReplyGate& gate) const;
 
   // After kFetch, or resident() == false: reads the missing rows (inline or by the pool) and then calls ready, on this
   // thread, perhaps before it returns.
@@ -87,6 +118,17 @@ class Shard {
   // Waits for the flush that is under way, and, if asked to, flushes the rest (shutdown, on this thread, may block).
   Result<> close(bool flush);
 
+  // --- in a cluster
+  bool clustered() const { return clustered_; }
+  // The peer that this replica is, durably; nullopt: its group has not been founded here.
+  std::optional<consensus::PeerId> founded_as() const;
+  // Founds the group: this is one of its first replicas. Durable when it returns. After start(); once in the life of
+  // the data.
+  Result<> found(consensus::PeerId self, LogId log, const consensus::Configuration& configuration);
+  // nullptr: one voter, or not founded.
+  GroupMember* member();
+  ShardStatus status() const;
+
   ShardId id() const;
   lmdb_store::Keyspace& keyspace();
   struct Stats {
@@ -104,9 +146,10 @@ class Shard {
   void reset_stats();
 
  private:
-  class Impl;
+  class Impl;  // shard_impl.h
   explicit Shard(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  const bool clustered_;
 };
 
 }  // namespace capstan

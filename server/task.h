@@ -62,11 +62,16 @@ struct Task {
   const CommandSpec* spec = nullptr;  // of a transaction: EXEC's
   Database database = 0;
   OwnedArguments arguments;
-  std::string after;  // CONSISTENCY … AFTER; empty: none
+  std::string after;       // CONSISTENCY … AFTER; empty: none
+  int64_t timeout_ms = 0;  // how long it waits for a leader, and for its answer
   std::unique_ptr<Transaction> transaction;
   std::unique_ptr<DigestRequest> digests;
   // What to do with the outcome, on the worker of reply_to, instead of delivering the reply there.
   absl::AnyInvocable<void(Worker&, Task&, std::string_view reply)> on_done;
+
+  // Of another node's client: it is not sent on, and answered to that node (forwarding.h). reply_to.worker is then the
+  // node's number, reply_to.part that of the connection to it.
+  bool remote = false;
 
   // While it waits.
   std::unique_ptr<CommandState> state;

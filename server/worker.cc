@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kReceiveBytes = 256 << 10;
 constexpr size_t kReceiveRoom = 64 << 10;  // for one recv
-constexpr int64_t kTickMs = 100;
 // fdatasync is called by the worker itself while the last one took less.
 constexpr int64_t kQuickSyncNs = 1'000'000;
 // Codes come from replies, which may repeat what a client sent.
@@ -44,6 +43,7 @@ Worker::Worker(Node& node, unsigned index, SettingsSnapshot settings)
   CHECK(wake_descriptor_ >= 0);
   wake_event_ = event_new(base_, wake_descriptor_, EV_READ | EV_PERSIST, &Worker::on_wake, this);
   tick_event_ = event_new(base_, -1, EV_PERSIST, &Worker::on_tick, this);
+  group_timer_ = evtimer_new(base_, &Worker::on_group_timer, this);
   const timeval interval{0, kTickMs * 1000};
   CHECK(event_add(wake_event_, nullptr) == 0 && event_add(tick_event_, &interval) == 0);
   adopt_settings(std::move(settings));
@@ -58,6 +58,7 @@ Worker::~Worker() {
   }
   event_free(wake_event_);
   event_free(tick_event_);
+  event_free(group_timer_);
   event_base_free(base_);
   close(wake_descriptor_);
 }
@@ -66,6 +67,10 @@ void Worker::connect_to_peers() {
   outgoing_.resize(node_.workers());
   queues_from_.resize(node_.workers());
   monitors_.resize(node_.workers(), 0);
+  const size_t nodes = settings_->cluster ? settings_->cluster->all.size() : 0;
+  to_peers_.resize(nodes);
+  lives_.resize(nodes, consensus::kNoPeer);
+  connected_since_ms_.resize(nodes);
   for (auto& queue : queues_from_) queue = std::make_unique<BatchQueue>();
 }
 
@@ -110,7 +115,9 @@ void Worker::end_turn() {
   resume_connections();
   more_to_do_ = executor_.run_ready();
   run_posted();
+  end_group_turns();
   const bool durable = make_durable();
+  groups_written();
   serve_sync_waiters();
   release_held();
   send_replies(durable);
@@ -143,6 +150,10 @@ void Worker::tick() {
     last_sync_request_ms_ = now;
     journal_->request_sync();
   }
+  if (node_.peers() != nullptr) {
+    executor_.check_deadlines(now);
+    mend_groups();
+  }
   rates_.sample(now, counters_.commands.get(), counters_.net_input_bytes.get(), counters_.net_output_bytes.get());
   if (now - last_check_ms_ < 1000) return;
   last_check_ms_ = now;
@@ -173,15 +184,24 @@ bool Worker::make_durable() {
   const Result<lmdb_store::Position> written = journal_->write();
   if (!written) fail_stop(written.error());
   if (journal_->failed()) fail_stop(journal_->failure());
-  if (settings_->append_fsync != Fsync::kAlways || journal_->synced() >= *written) return true;
-  // By this thread while the disk is quick and nothing is under way, else by the journal's own.
+  if (journal_->synced() >= *written) return true;
+  // In a cluster it is the groups that know what replies wait for.
+  if (node_.peers() != nullptr) {
+    if (executor_.awaits_sync()) sync_now_or_soon(before);
+    return true;
+  }
+  return settings_->append_fsync != Fsync::kAlways || sync_now_or_soon(before);
+}
+
+// By this thread while the disk is quick and nothing is under way, else by the journal's own. True: it is done.
+bool Worker::sync_now_or_soon(lmdb_store::Position before) {
   if (journal_->synced() >= before && journal_->last_sync_ns() < kQuickSyncNs) {
     const Result<> synced = journal_->sync();
     if (!synced) fail_stop(synced.error());
     return true;
   }
-  if (*written > sync_requested_) journal_->request_sync();
-  sync_requested_ = *written;
+  if (journal_->written() > sync_requested_) journal_->request_sync();
+  sync_requested_ = journal_->written();
   return false;
 }
 

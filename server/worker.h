@@ -49,6 +49,8 @@ enum WorkerFlag : uint32_t {
 
 class Worker {
  public:
+  static constexpr int64_t kTickMs = 100;
+
   Worker(Node& node, unsigned index, SettingsSnapshot settings);
   ~Worker();
   Worker(const Worker&) = delete;
@@ -161,6 +163,21 @@ class Worker {
   // A reply for a connection of any worker.
   void deliver(const ReplyAddress& to, std::string_view reply, uint64_t weight);
 
+  // --- other nodes (worker_cluster.cc)
+  // Messages for a node, which leave at the end of the turn.
+  resp::OutputBuffer& to_peer(unsigned node) { return to_peers_[node]; }
+  void send_raft(ShardId shard, const consensus::Message& message);
+  void receive_raft(unsigned node, ShardId shard, const consensus::Message& message);
+  Result<> receive_rebuild(unsigned node, ShardId shard, std::span<const std::string_view> words);
+  // nullptr: it is not connected.
+  resp::OutputBuffer* to_node(std::string_view name);
+  // What a connected node said of its disk; kNoPeer: it is not connected.
+  void set_life(unsigned node, consensus::PeerId life);
+  void peer_connected(unsigned node);
+  void peer_lost(unsigned node);
+  // Hands over what its shards lead, as far as others can take it, then calls done.
+  void retire_groups(Action done);
+
   // Calls done, on this worker, when all that it has evaluated so far is durable.
   void when_synced(Action done);
 
@@ -193,6 +210,7 @@ class Worker {
   static void on_accept(evutil_socket_t listener, short, void* self);
   static void on_wake(evutil_socket_t, short, void* self);
   static void on_tick(evutil_socket_t, short, void* self);
+  static void on_group_timer(evutil_socket_t, short, void*) {}  // it only turns the loop
   void accept_all(int listener);
   void accept_one(int descriptor);
   void tick();
@@ -207,6 +225,15 @@ class Worker {
   void run_posted();
   // Writes and, if need be, syncs the journal. False: replies of this turn have to wait for a sync.
   bool make_durable();
+  bool sync_now_or_soon(lmdb_store::Position before);
+  // Of a turn: before and after the journal is written.
+  void end_group_turns();
+  void groups_written();
+  void arm_group_timer();
+  void mend_groups();
+  bool settled(unsigned node) const;
+  const std::string& node_name(unsigned node) const;
+  void flush_to_peers();
   void send_replies(bool durable);
   void send_batches(bool durable);
   void release_held();
@@ -238,6 +265,7 @@ class Worker {
   event_base* base_ = nullptr;
   event* wake_event_ = nullptr;
   event* tick_event_ = nullptr;
+  event* group_timer_ = nullptr;
   std::vector<event*> accept_events_;
   int wake_descriptor_ = -1;
   alignas(64) std::atomic<bool> asleep_{false};
@@ -262,6 +290,12 @@ class Worker {
   std::vector<std::unique_ptr<BatchQueue>> queues_from_;  // by worker
   std::deque<HeldBatch> held_batches_;
   std::deque<SyncWaiter> sync_waiters_;
+  std::vector<resp::OutputBuffer> to_peers_;  // by node; its own stays empty
+  std::vector<consensus::PeerId> lives_;      // by node
+  std::vector<int64_t> connected_since_ms_;   // by node
+  bool votes_ = false;                        // in all its shards' groups
+  Action retired_groups_;
+  int64_t retire_until_ms_ = 0;
 
   int64_t now_ms_ = 0;
   bool in_turn_ = false;

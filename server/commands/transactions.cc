@@ -49,6 +49,7 @@ std::unique_ptr<Task> make_task(const Call& call, ShardId shard, std::vector<Tra
   task->protocol = session.protocol;
   task->level = session.effective.level;
   task->after = session.effective.after;
+  task->timeout_ms = session.worker.dispatcher().timeout_of(session.effective);
   task->spec = call.spec;
   task->database = session.database;
   task->transaction = std::make_unique<Transaction>();
@@ -109,7 +110,11 @@ Outcome run_on_shard(Call& call, ShardId shard, std::vector<TransactionCommand> 
     feed_monitors(*call.session, *task);
     return Outcome::kDone;
   }
-  worker.executor().park(std::move(task), outcome);
+  if (outcome == Outcome::kHeld) {
+    worker.executor().hold(std::move(task), replies.view());
+  } else {
+    worker.executor().park(std::move(task), outcome);
+  }
   return Outcome::kLater;
 }
 
@@ -207,6 +212,7 @@ Outcome watch(Call& call) {
   auto task = std::make_unique<Task>();
   task->reply_to = session.reply_address;
   task->shard = placement.shard;
+  task->timeout_ms = worker.dispatcher().timeout_of({});
   task->digests = std::make_unique<DigestRequest>();
   for (size_t i = 1; i < call.args.size(); ++i) {
     task->digests->keys.push_back({session.database, std::string(call.args[i]), 0});

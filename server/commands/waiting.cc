@@ -68,14 +68,25 @@ class Waiting : public BlockedCommand {
   event* timer_ = nullptr;
 };
 
-// ---- WAIT: there are no replicas in Redis' sense, whose number is therefore 0
+// How many other nodes certainly hold all that this connection has been answered for (and have synced it): of a
+// majority all but the one that answered. Single nodes have none.
+int64_t certain_replicas(const Worker& worker) {
+  const auto& cluster = worker.settings().cluster;
+  return cluster ? static_cast<int64_t>(cluster->all.size() / 2) : 0;
+}
+
+// ---- WAIT
 
 class WaitForReplicas : public Waiting {
  public:
-  using Waiting::Waiting;
+  WaitForReplicas(Session& session, int64_t timeout_ms)
+      : Waiting(session, timeout_ms), certain_(certain_replicas(session.worker)) {}
 
  protected:
-  void write(resp::Writer& writer) override { writer.integer(0); }
+  void write(resp::Writer& writer) override { writer.integer(certain_); }
+
+ private:
+  const int64_t certain_;
 };
 
 Outcome wait(Call& call) {
@@ -83,8 +94,9 @@ Outcome wait(Call& call) {
   if (!replicas) return Outcome::kDone;
   const std::optional<int64_t> timeout_ms = timeout_argument(call, 2);
   if (!timeout_ms) return Outcome::kDone;
-  if (*replicas <= 0 || in_transaction(*call.session)) {
-    call.reply().integer(0);
+  const int64_t certain = certain_replicas(call.session->worker);
+  if (*replicas <= certain || in_transaction(*call.session)) {
+    call.reply().integer(certain);
     return Outcome::kDone;
   }
   call.session->blocked = std::make_unique<WaitForReplicas>(*call.session, *timeout_ms);
@@ -104,7 +116,10 @@ struct SyncProgress {
 class WaitForSync : public Waiting {
  public:
   WaitForSync(Session& session, int64_t timeout_ms, std::shared_ptr<SyncProgress> progress, bool enough)
-      : Waiting(session, timeout_ms), progress_(std::move(progress)), enough_(enough) {
+      : Waiting(session, timeout_ms),
+        progress_(std::move(progress)),
+        enough_(enough),
+        certain_(certain_replicas(session.worker)) {
     progress_->waiting = this;
   }
   ~WaitForSync() override { progress_->waiting = nullptr; }
@@ -117,12 +132,13 @@ class WaitForSync : public Waiting {
   void write(resp::Writer& writer) override {
     writer.array(2);
     writer.integer(progress_->left == 0 ? 1 : 0);
-    writer.integer(0);
+    writer.integer(certain_);
   }
 
  private:
   std::shared_ptr<SyncProgress> progress_;
-  const bool enough_;  // no replicas are waited for
+  const bool enough_;  // as many replicas as are waited for have it
+  const int64_t certain_;
 };
 
 // Every worker's journal: the connection may have written to the shards of any.
@@ -143,15 +159,16 @@ void ask_for_sync(Worker& caller, const std::shared_ptr<SyncProgress>& progress)
 Outcome tell_synced(Call& call) {
   auto unsynced = std::make_shared<std::vector<char>>(call.node->workers());
   const LaterReply later(*call.session);
+  const int64_t certain = certain_replicas(call.session->worker);
   call.session->worker.on_every_worker(
       [unsynced](Worker& worker) { (*unsynced)[worker.index()] = worker.journal().synced() < worker.journal().end(); },
-      [unsynced, later](Worker&) {
+      [unsynced, later, certain](Worker&) {
         const bool synced = std::find(unsynced->begin(), unsynced->end(), 1) == unsynced->end();
         resp::OutputBuffer out;
         resp::Writer writer(out, later.protocol());
         writer.array(2);
         writer.integer(synced ? 1 : 0);
-        writer.integer(0);
+        writer.integer(certain);
         later.send(out.view());
       });
   return Outcome::kLater;
@@ -166,10 +183,11 @@ Outcome waitaof(Call& call) {
   if (*replicas < 0) return reply_error(call, "ERR value is out of range, must be positive");
   const std::optional<int64_t> timeout_ms = timeout_argument(call, 3);
   if (!timeout_ms) return Outcome::kDone;
-  const bool nothing_to_wait_for = *local == 0 && *replicas == 0;
+  const bool enough_replicas = *replicas <= certain_replicas(call.session->worker);
+  const bool nothing_to_wait_for = *local == 0 && enough_replicas;
   if (nothing_to_wait_for || in_transaction(*call.session)) return tell_synced(call);
   auto progress = std::make_shared<SyncProgress>();
-  call.session->blocked = std::make_unique<WaitForSync>(*call.session, *timeout_ms, progress, *replicas == 0);
+  call.session->blocked = std::make_unique<WaitForSync>(*call.session, *timeout_ms, progress, enough_replicas);
   ask_for_sync(call.session->worker, progress);
   return Outcome::kLater;
 }
@@ -183,7 +201,7 @@ constexpr CommandSpec kCommands[] = {
      .group = "generic",
      .since = "3.0.0",
      .complexity = "O(1)",
-     .summary = "Waits for replicas in Redis' sense, of which there are none; use CONSISTENCY ... W",
+     .summary = "Waits until that many other nodes hold the writes of this connection; those of a majority do already",
      .syntax = "<numreplicas:integer> <timeout:integer>",
      .tips = "request_policy:all_shards response_policy:agg_min"},
     {.name = "waitaof",

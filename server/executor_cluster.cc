@@ -1,0 +1,237 @@
+// What an executor does with commands whose shard several nodes agree on: those that another node's replica has to run
+// are sent there, those that nobody can run wait for a leader, and replies that may not leave yet are held.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "server/executor.h"
+#include "server/forwarding.h"
+#include "server/node.h"
+#include "server/worker.h"
+
+namespace capstan {
+namespace {
+
+constexpr std::string_view kTryAgain = "TRYAGAIN the shard's leadership moved before the command took effect";
+constexpr std::string_view kUncertain =
+    "UNCERTAIN the shard's leader was lost before the outcome was known: the command may have taken effect";
+
+std::string_view outcome_unknown(bool wrote) { return wrote ? kUncertain : kTryAgain; }
+
+}  // namespace
+
+Executor::Admission Executor::admit(Shard& shard, Level level, bool writes, resp::Writer& writer) {
+  const GroupMember* const member = shard.member();
+  if (level == Level::kStrong) return member != nullptr && member->serves() ? Admission::kRun : Admission::kWait;
+  if (level == Level::kEventual || writes) {
+    writer.error("ERR EVENTUAL is not supported yet where a shard has several replicas");
+  } else if (member == nullptr) {
+    writer.error("CLUSTERDOWN the cluster's nodes have not all met yet, which they have to once");
+  } else if (shard.keyspace().has_newer_rows()) {
+    writer.error("STALE this replica has not caught up since its start");
+  } else {
+    return Admission::kRun;
+  }
+  return Admission::kAnswered;
+}
+
+// ---- held replies
+
+void Executor::hold(Shard& shard, const ReplyAddress& to, Database database, resp::Protocol protocol,
+                    std::string_view reply) {
+  HeldReply& held = held_[shard.id()].emplace_back();
+  held.gate = shard.reply_gate();
+  held.to = to;
+  held.database = database;
+  held.protocol = protocol;
+  held.reply = reply;
+}
+
+void Executor::hold(std::unique_ptr<Task> task, std::string_view reply) {
+  Shard& shard = *by_id_[task->shard];
+  hold(shard, task->reply_to, task->database, task->protocol, reply);
+  held_[shard.id()].back().task = std::move(task);
+}
+
+void Executor::release_replies() {
+  for (const auto& shard : shards_) {
+    std::deque<HeldReply>& held = held_[shard->id()];
+    while (!held.empty() && (shard->released(held.front().gate) || shard->void_gate(held.front().gate))) {
+      HeldReply reply = std::move(held.front());
+      held.pop_front();
+      if (shard->void_gate(reply.gate)) {
+        give_up(reply);
+      } else if (reply.task) {
+        complete(std::move(reply.task), reply.reply);
+      } else {
+        worker_.deliver(reply.to, reply.reply, shard->keyspace().keys(reply.database));
+      }
+    }
+  }
+}
+
+void Executor::give_up(HeldReply& held) {
+  const std::string_view message = outcome_unknown(held.gate.wrote);
+  if (held.task) return fail(std::move(held.task), message);
+  resp::OutputBuffer out;
+  resp::Writer(out, held.protocol).error(message);
+  worker_.deliver(held.to, out.view(), 0);
+}
+
+void Executor::fail(std::unique_ptr<Task> task, std::string_view message) {
+  resp::OutputBuffer out;
+  refuse(*task, out, message);
+  complete(std::move(task), out.view());
+}
+
+// ---- tasks that another node has to run, or nobody can
+
+// Another node that leads the shard and can be reached.
+std::optional<unsigned> Executor::leader_elsewhere(ShardId shard) const {
+  const GroupMember* const member = by_id_[shard]->member();
+  if (member == nullptr || member->group().leads()) return std::nullopt;
+  const std::optional<unsigned> node = worker_.node().peers()->find(member->leader());
+  return node && worker_.node().peers()->connected(*node) ? node : std::nullopt;
+}
+
+bool Executor::can_send_to_leader(const Task& task) const { return task.remote || leader_elsewhere(task.shard); }
+
+bool Executor::leader_overdue(const Task& task) const {
+  return !task.remote && task.parked_since_ms != 0 && worker_.now_ms() - task.parked_since_ms > task.timeout_ms;
+}
+
+// True: it is on its way, or answered.
+bool Executor::send_to_leader(std::unique_ptr<Task>& task) {
+  if (task->remote) {
+    encode_refusal(*task, worker_.to_peer(task->reply_to.worker));
+    task.reset();
+    return true;
+  }
+  const std::optional<unsigned> node = leader_elsewhere(task->shard);
+  if (!node) return false;
+  last_call_ = (last_call_ + 1) & ((uint64_t{1} << kCallNumberBits) - 1);
+  const uint64_t id = uint64_t{worker_.index()} << kCallNumberBits | last_call_;
+  encode_call(id, *task, worker_.to_peer(*node));
+  worker_.counters().forwarded_commands.add();
+  const int64_t deadline_ms = worker_.now_ms() + task->timeout_ms;
+  calls_.emplace(id, Sent{std::move(task), *node, deadline_ms});
+  return true;
+}
+
+void Executor::wait_for_leader(const LaneKey& key, Lane& lane) {
+  if (lane.waits_for_leader) return;
+  lane.waits_for_leader = true;
+  waiting_for_leader_.push_back(key);
+}
+
+void Executor::wake_those_who_wait_for_a_leader() {
+  for (const LaneKey& key : waiting_for_leader_) {
+    const auto lane = lanes_.find(key);
+    if (lane == lanes_.end()) continue;
+    lane->second.waits_for_leader = false;
+    ready_.push_back(key);
+  }
+  waiting_for_leader_.clear();
+}
+
+void Executor::on_answer(unsigned node, const Answer& answer) {
+  const auto sent = calls_.find(answer.id);
+  // Late: the caller has given up.
+  if (sent == calls_.end() || sent->second.node != node) return;
+  std::unique_ptr<Task> task = std::move(sent->second.task);
+  calls_.erase(sent);
+  if (answer.refused) {
+    const LaneKey key{task->reply_to.client, task->shard};
+    if (task->parked_since_ms == 0) task->parked_since_ms = worker_.now_ms();
+    Lane& lane = lanes_[key];
+    lane.tasks.push_front(std::move(task));
+    ++waiting_tasks_;
+    return wait_for_leader(key, lane);
+  }
+  if (!take_answer(answer, *task)) return fail(std::move(task), kUncertain);
+  complete(std::move(task), answer.reply, answer.weight);
+}
+
+void Executor::on_peer_lost(unsigned node) {
+  fail_calls([node](const Sent& sent) { return sent.node == node; });
+}
+
+template <typename Predicate>
+void Executor::fail_calls(Predicate lost) {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, sent] : calls_) {
+    if (lost(sent)) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());  // a client's commands are answered in their order anyway; this is for readers
+  for (const uint64_t id : ids) {
+    std::unique_ptr<Task> task = std::move(calls_.find(id)->second.task);
+    calls_.erase(id);
+    const bool wrote = is_write(*task);
+    fail(std::move(task), outcome_unknown(wrote));
+  }
+}
+
+// ---- groups
+
+void Executor::end_group_turns(consensus::Time now) {
+  for (const auto& shard : shards_) {
+    GroupMember* const member = shard->member();
+    if (member == nullptr) continue;
+    member->group().tick(now);
+    member->end_turn(now);
+  }
+}
+
+void Executor::journal_advanced(consensus::Time now) {
+  bool changed = false;
+  for (const auto& shard : shards_) {
+    GroupMember* const member = shard->member();
+    if (member == nullptr) continue;
+    member->journal_advanced(now);
+    // What became durable may commit, and acknowledgements wait for it.
+    member->end_turn(now);
+    Leadership& seen = leaderships_[shard->id()];
+    const Leadership is{member->group().leader(), member->serves()};
+    changed |= seen != is;
+    seen = is;
+  }
+  release_replies();
+  if (changed) wake_those_who_wait_for_a_leader();
+}
+
+bool Executor::awaits_sync() const {
+  return std::any_of(shards_.begin(), shards_.end(), [](const auto& shard) {
+    const GroupMember* const member = shard->member();
+    return member != nullptr && member->awaits_sync();
+  });
+}
+
+consensus::Time Executor::next_deadline() const {
+  consensus::Time next = INT64_MAX;
+  for (const auto& shard : shards_) {
+    const GroupMember* const member = shard->member();
+    if (member != nullptr) next = std::min(next, member->group().next_deadline());
+  }
+  return next;
+}
+
+bool Executor::leads() const {
+  return std::any_of(shards_.begin(), shards_.end(), [](const auto& shard) {
+    const GroupMember* const member = shard->member();
+    return member != nullptr && member->group().leads();
+  });
+}
+
+void Executor::retire_groups() {
+  for (const auto& shard : shards_) {
+    if (GroupMember* const member = shard->member()) member->retire();
+  }
+}
+
+void Executor::check_deadlines(int64_t now_ms) {
+  fail_calls([now_ms](const Sent& sent) { return now_ms > sent.deadline_ms; });
+  wake_those_who_wait_for_a_leader();
+}
+
+}  // namespace capstan

@@ -1,0 +1,84 @@
+// The other nodes of the cluster, as this node's process sees them: the links to them, what is said there to whom, and
+// how the nodes of a new cluster agree who they are (cluster/founding.h). What this node is, is in a file of the data
+// directory, beside the shards that it is about.
+//
+// Nodes are numbered as the configuration lists them, in the order of their names. Belongs to worker 0, whose loop the
+// links turn with, but for what says that any thread may call it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "cluster/founding.h"
+#include "cluster/links.h"
+#include "cluster/nodes.h"
+
+namespace capstan {
+
+class Node;
+
+class Peers {
+ public:
+  // Reads or makes the node's identity under `directory`, which holds the shards; found there: whether they were
+  // founded, and as whom.
+  static Result<std::unique_ptr<Peers>> open(Node& node, const cluster::Nodes& nodes, std::string directory);
+  Peers(const Peers&) = delete;
+
+  // Before the node serves: founds shards that a crash has kept from it, then connects.
+  Result<> start();
+
+  // --- any thread
+  const cluster::Nodes& nodes() const { return nodes_; }
+  const std::vector<std::string>& names() const { return names_; }
+  // Where the shard's leader is wanted, so that leaders are spread evenly: the first of its preference list.
+  const std::string& preferred_leader(ShardId shard) const { return preferred_[shard]; }
+  std::optional<unsigned> find(std::string_view name) const;
+  bool connected(unsigned node) const { return connected_[node].load(std::memory_order_relaxed); }
+
+  // --- worker 0
+  // Whole messages; lost if the node is not connected.
+  void send(unsigned node, std::string_view messages);
+  // Once per turn, after what the turn had to say.
+  void flush() { links_.flush(); }
+  cluster::Founding::State state() const { return founding_.state(); }
+  // This node votes in the groups of a worker's shards. If it is no founder, that makes it one of the cluster's.
+  void admitted();
+
+ private:
+  Peers(Node& node, cluster::Nodes nodes, std::string directory, cluster::Identity identity);
+
+  void on_up(unsigned node);
+  void on_down(unsigned node);
+  void on_message(unsigned node, std::span<const std::string_view> words);
+  Result<> take_message(unsigned node, std::span<const std::string_view> words);
+  Result<> take_raft(unsigned node, std::span<const std::string_view> words);
+  Result<> take_rebuild(unsigned node, std::span<const std::string_view> words);
+  Result<> take_call(unsigned node, std::span<const std::string_view> words);
+  Result<> take_answer(unsigned node, std::span<const std::string_view> words);
+  void advance_founding();
+  Result<> check_shards() const;
+  void found_shards();
+  void tell_lives();
+
+  Node& node_;
+  const cluster::Nodes nodes_;
+  std::vector<std::string> names_;
+  std::vector<std::string> preferred_;  // by shard
+  const std::string directory_;
+  cluster::Founding founding_;
+  cluster::Founding::State state_;  // as it was last acted on
+  std::vector<std::atomic<bool>> connected_;
+  std::vector<consensus::PeerId> lives_;  // as the workers were told
+  unsigned admitted_workers_ = 0;
+  cluster::Links links_;
+};
+
+}  // namespace capstan

@@ -1,0 +1,137 @@
+// What a worker does for the Raft groups of its shards, and for what other nodes want of it.
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "cluster/message_codec.h"
+#include "server/node.h"
+#include "server/worker.h"
+
+namespace capstan {
+
+void Worker::send_raft(ShardId shard, const consensus::Message& message) {
+  const std::optional<unsigned> node = node_.peers()->find(executor_.shard(shard)->member()->node_of(message.to));
+  if (node) cluster::encode_message(shard, message, to_peer(*node));
+}
+
+// The time is read here: after the message came (consensus/group.h).
+void Worker::receive_raft(unsigned node, ShardId shard, const consensus::Message& message) {
+  GroupMember* const member = executor_.shard(shard)->member();
+  if (member != nullptr) member->receive(node_name(node), message, boot_ns());
+}
+
+Result<> Worker::receive_rebuild(unsigned node, ShardId shard, std::span<const std::string_view> words) {
+  GroupMember* const member = executor_.shard(shard)->member();
+  return member == nullptr ? Result<>() : member->receive_rebuild(node_name(node), words);
+}
+
+resp::OutputBuffer* Worker::to_node(std::string_view name) {
+  const std::optional<unsigned> node = node_.peers()->find(name);
+  return node && node_.peers()->connected(*node) ? &to_peer(*node) : nullptr;
+}
+
+const std::string& Worker::node_name(unsigned node) const { return node_.peers()->nodes().all[node].name; }
+
+// It has been connected for a while: one that comes and goes leads nothing.
+bool Worker::settled(unsigned node) const {
+  constexpr int64_t kLongMs = 5000;
+  return lives_[node] != consensus::kNoPeer && now_ms_ - connected_since_ms_[node] > kLongMs;
+}
+
+void Worker::set_life(unsigned node, consensus::PeerId life) {
+  lives_[node] = life;
+  connected_since_ms_[node] = now_ms();
+}
+
+// Replicas whose disks were lost are replaced by those who lead.
+void Worker::mend_groups() {
+  bool member_of_all = !executor_.shards().empty();
+  for (const auto& shard : executor_.shards()) {
+    GroupMember* const member = shard->member();
+    member_of_all = member_of_all && member != nullptr && member->votes();
+    if (member == nullptr) continue;
+    member->mend_membership(node_.peers()->names(), lives_, boot_ns());
+    const std::string& preferred = node_.peers()->preferred_leader(shard->id());
+    if (settled(node_.peers()->find(preferred).value())) member->prefer_leader(preferred, boot_ns());
+  }
+  if (!member_of_all || votes_) return;
+  votes_ = true;
+  post(0, [](Worker& first) { first.node().peers()->admitted(); });
+}
+
+void Worker::peer_connected(unsigned node) {
+  for (const auto& shard : executor_.shards()) {
+    if (GroupMember* const member = shard->member()) {
+      member->for_each_peer_on(node_name(node),
+                               [member](consensus::PeerId peer) { member->group().peer_connected(peer, boot_ns()); });
+    }
+  }
+  executor_.on_peer_connected();
+}
+
+void Worker::peer_lost(unsigned node) {
+  for (const auto& shard : executor_.shards()) {
+    if (GroupMember* const member = shard->member()) {
+      member->for_each_peer_on(node_name(node),
+                               [member](consensus::PeerId peer) { member->group().peer_lost(peer, boot_ns()); });
+    }
+  }
+  executor_.on_peer_lost(node);
+}
+
+// Entries leave for the followers before this node's own disk has them; both then work at the same time.
+void Worker::end_group_turns() {
+  if (node_.peers() == nullptr) return;
+  executor_.end_group_turns(boot_ns());
+  flush_to_peers();
+}
+
+void Worker::groups_written() {
+  if (node_.peers() == nullptr) return;
+  executor_.journal_advanced(boot_ns());
+  flush_to_peers();
+  // What the groups gave the journal since is for the next turn.
+  more_to_do_ |= journal_->end() != journal_->written();
+  if (retired_groups_ && (!executor_.leads() || now_ms_ >= retire_until_ms_)) {
+    Action done = std::move(retired_groups_);
+    retired_groups_ = nullptr;
+    done(*this);
+  }
+  arm_group_timer();
+}
+
+void Worker::arm_group_timer() {
+  const consensus::Time next = executor_.next_deadline();
+  if (next == INT64_MAX) return;
+  const int64_t wait_us = std::clamp<int64_t>((next - boot_ns()) / 1000, 0, kTickMs * 1000);
+  const timeval time{0, static_cast<suseconds_t>(wait_us)};
+  CHECK(event_add(group_timer_, &time) == 0);
+}
+
+void Worker::flush_to_peers() {
+  if (index_ == 0) {
+    for (unsigned node = 0; node < to_peers_.size(); ++node) {
+      if (to_peers_[node].empty()) continue;
+      node_.peers()->send(node, to_peers_[node].view());
+      to_peers_[node].clear();
+    }
+    return node_.peers()->flush();
+  }
+  for (unsigned node = 0; node < to_peers_.size(); ++node) {
+    if (to_peers_[node].empty()) continue;
+    post(0, [node, messages = std::move(to_peers_[node])](Worker& first) {
+      first.node().peers()->send(node, messages.view());
+    });
+    to_peers_[node] = resp::OutputBuffer();
+  }
+}
+
+void Worker::retire_groups(Action done) {
+  constexpr int64_t kPatienceMs = 1000;
+  executor_.retire_groups();
+  retire_until_ms_ = now_ms() + kPatienceMs;
+  if (node_.peers() == nullptr) return done(*this);
+  retired_groups_ = std::move(done);
+}
+
+}  // namespace capstan
