@@ -54,6 +54,8 @@ class Server:
     `wrap` is a command line that ends in exec'ing its arguments; `environment` is added to the process'.
     """
 
+    host = "127.0.0.1"  # where its clients reach it
+
     def __init__(
         self, program, directives=(), directory=None, config_file=None, wrap=(), environment=None, start=True
     ):
@@ -111,7 +113,7 @@ class Server:
             code = self.process.returncode
             raise ServerFailed("%s ended with %d at start:\n%s" % (self.program, code, self.log()[-3000:]))
         try:
-            with Connection(self.port, timeout=5.0) as client:
+            with Connection(self.port, self.host, timeout=5.0) as client:
                 reply = client.call("PING")
                 return reply.value == b"PONG" or reply.value.startswith(b"NOAUTH")  # not LOADING, BUSY …
         except (OSError, Closed):
@@ -162,7 +164,7 @@ class Server:
     # -- use -----------------------------------------------------------------------------------------------------
 
     def connect(self, protocol=2, timeout=30.0):
-        return Connection(self.port, protocol=protocol, timeout=timeout)
+        return Connection(self.port, self.host, protocol=protocol, timeout=timeout)
 
     def call(self, *args):
         with self.connect() as client:
@@ -174,6 +176,9 @@ class Server:
                 return log.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+    def end_of_log(self):
+        return self.log()[-1500:]
 
     def wait_exit(self, timeout=20.0):
         """Waits until the process ends by itself; returns its exit code."""

@@ -15,6 +15,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from cluster import Cluster  # noqa: E402
 from harness import Server, Skip, is_redis  # noqa: E402
 
 SUITES = [
@@ -27,6 +28,7 @@ SUITES = [
     "sharded",
     "durability",
     "linearizable",
+    "cluster_network",
     "malformed",
     "lifecycle",
     "faults",
@@ -66,6 +68,11 @@ class Context:
             server.start()
         return server
 
+    def cluster(self, nodes=3, directives=(), start=True, **more):
+        """A cluster of the program under test, with a leader if it is started; closed when the test ends."""
+        self.require_capstan()
+        return self._keep(Cluster(self.program, nodes, directives, start=False, **more), start)
+
     def require_capstan(self):
         if self.is_redis:
             raise Skip("only for capstan-server")
@@ -80,7 +87,7 @@ class Context:
 
     def end_test(self):
         self._in_test = False
-        logs = [server.log()[-1500:] for server in self._test_servers]
+        logs = [server.end_of_log() for server in self._test_servers]
         for server in self._test_servers:
             server.close()
         self._test_servers.clear()
