@@ -16,12 +16,14 @@ class Operation:
     client: int
     begin: float
     end: float  # NEVER: no reply came
-    command: tuple  # of str and bytes
+    command: tuple  # of str and bytes; of a transaction "MULTI" and its commands
     reply: object = None  # Reply.plain(); None also for a null
 
 
 def keys_of(command):
     verb = command[0]
+    if verb == "MULTI":
+        return tuple(key for each in command[1:] for key in keys_of(each))
     if verb == "MSET":
         return command[1::2]
     return command[1:] if verb in ("MGET", "DEL") else command[1:2]
@@ -29,6 +31,12 @@ def keys_of(command):
 
 def apply(state, command):
     """(state after, reply) of a command; a state is a tuple of (key, value) in order of the keys."""
+    if command[0] == "MULTI":
+        replies = []
+        for each in command[1:]:
+            state, reply = apply(state, each)
+            replies.append(reply)
+        return state, replies
     values = dict(state)
     verb, key = command[0], command[1]
     old = values.get(key)
@@ -115,40 +123,64 @@ def _link(event):
         event.after.before = event
 
 
+def _has_twin(head, event, operations):
+    """Whether a call before this one is the same command without a reply: then that one stands for both."""
+    earlier = head.after
+    while earlier is not event:
+        twin = operations[earlier.number]
+        if twin.end == NEVER and twin.command == operations[event.number].command:
+            return True
+        earlier = earlier.after
+    return False
+
+
+def _is_idle(operations, trail, command, outcome):
+    """Whether the last choice is a command without a reply that this one makes as if it had never been."""
+    if not trail or operations[trail[-1][0].number].end != NEVER:
+        return False
+    return apply(trail[-1][1], command) == outcome
+
+
 def _fits(operations, initial):
     """Whether some order of the operations explains their replies."""
     head = _events(operations)
     answered = sum(operation.end != NEVER for operation in operations)
     state, placed, tried, trail = initial, 0, {(0, initial)}, []
-    event = head.after
+    # What had no reply is tried only where nothing fits that had one: else it would be put anywhere it does no harm.
+    event, unanswered = head.after, False
     while answered:
         if event and event.is_call:
-            operation = operations[event.number]
-            after, reply = apply(state, operation.command)
-            bit = 1 << event.number
-            if operation.end == NEVER or reply == operation.reply:
-                if (placed | bit, after) not in tried:
-                    tried.add((placed | bit, after))
-                    trail.append((event, state))
-                    state, placed = after, placed | bit
-                    answered -= operation.end != NEVER
-                    _unlink(event)
-                    if event.match:
-                        _unlink(event.match)
-                    event = head.after
-                    continue
-            event = event.after
-            continue
-        # A reply that no order so far explains (or nothing is left to try): the last choice was wrong.
-        if not trail:
+            chosen, operation = None, operations[event.number]
+            if (operation.end == NEVER) == unanswered and not (unanswered and _has_twin(head, event, operations)):
+                after, reply = apply(state, operation.command)
+                fits = after != state if unanswered else reply == operation.reply
+                if fits and not _is_idle(operations, trail, operation.command, (after, reply)):
+                    chosen = (placed | 1 << event.number, after)
+            if chosen and chosen not in tried:
+                tried.add(chosen)
+                trail.append((event, state))
+                placed, state = chosen
+                answered -= not unanswered
+                _unlink(event)
+                if event.match:
+                    _unlink(event.match)
+                event, unanswered = head.after, False
+            else:
+                event = event.after
+        elif not unanswered:
+            event, unanswered = head.after, True
+        elif not trail:
             return False
-        event, state = trail.pop()
-        placed &= ~(1 << event.number)
-        answered += operations[event.number].end != NEVER
-        if event.match:
-            _link(event.match)
-        _link(event)
-        event = event.after
+        else:
+            # A reply that no order so far explains (or nothing is left to try): the last choice was wrong.
+            event, state = trail.pop()
+            placed &= ~(1 << event.number)
+            unanswered = operations[event.number].end == NEVER
+            answered += not unanswered
+            if event.match:
+                _link(event.match)
+            _link(event)
+            event = event.after
     return True
 
 
@@ -162,12 +194,17 @@ def check(history, initial=()):
     return None
 
 
+def _words(command):
+    shown = ["(%s)" % _words(word) if isinstance(word, tuple) else word for word in command]
+    return " ".join(word if isinstance(word, str) else repr(word)[1:] for word in shown)
+
+
 def show(operations, limit=40):
     lines = []
     for operation in operations[:limit]:
         end = "      never" if operation.end == NEVER else "%11.6f" % operation.end
-        words = " ".join(word if isinstance(word, str) else repr(word)[1:] for word in operation.command)
         reply = "?" if operation.end == NEVER else operation.reply
+        words = _words(operation.command)
         lines.append("%11.6f %s  client %d  %s → %s" % (operation.begin, end, operation.client, words, reply))
     if len(operations) > limit:
         lines.append("… %d more" % (len(operations) - limit))

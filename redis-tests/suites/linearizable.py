@@ -122,8 +122,24 @@ def test_the_checker_takes_what_is_linearizable(context):
             Operation(6, 8, 10, ("SET", "k", b"3", "IFEQ", b"1"), None),
             Operation(7, 11, NEVER, ("INCR", "k")),
             Operation(8, 12, 13, ("MGET", "k", "other"), [b"2", None]),
+            Operation(9, 14, 15, ("MULTI", ("INCR", "k"), ("SET", "other", b"x")), [3, b"OK"]),
+            Operation(9, 16, 17, ("MULTI", ("GET", "other"), ("GET", "k")), [b"x", b"3"]),
         ]
     )
+
+
+def test_the_checker_is_not_lost_in_what_had_no_reply(context):
+    """Each of them may have come at any time since, or never; but few of their orders matter."""
+    lost = [Operation(n, n, NEVER, ("SET", "k", b"lost %d" % n)) for n in range(40)]
+    lost += [Operation(n, n, NEVER, ("INCR", "n")) for n in range(40)]
+    history = lost + [Operation(100 + n, 100 + n, 100.5 + n, ("SET", "k", b"%d" % n), b"OK") for n in range(300)]
+    for n in range(300):
+        seen = b"%d" % n if n % 10 else b"lost %d" % (39 - n // 10)
+        history.append(Operation(200 + n, 100.6 + n, 100.9 + n, ("GET", "k"), seen))
+        history.append(Operation(200 + n, 100.6 + n, 100.9 + n, ("INCR", "n"), n + 1 + n // 20))
+    context.random.shuffle(history)
+    require_linearizable(history)
+    assert check(history + [Operation(999, 500, 501, ("GET", "n"), b"356")]) is not None, "41 of the 40 came"
 
 
 def test_the_checker_refuses_what_is_not(context):
@@ -145,6 +161,10 @@ def test_the_checker_refuses_what_is_not(context):
         [
             Operation(2, 4, 5, ("MSET", "k", b"5", "other", b"5"), b"OK"),
             Operation(3, 6, 7, ("MGET", "k", "other"), [b"5", None]),
+        ],
+        [
+            Operation(2, 4, NEVER, ("MULTI", ("SET", "k", b"5"), ("SET", "other", b"5"))),
+            Operation(3, 6, 7, ("MULTI", ("GET", "k"), ("GET", "other")), [b"5", None]),
         ],
     ):
         assert check(written + wrong) is not None, "takes\n" + show(written + wrong)
