@@ -47,8 +47,27 @@ def outcome(reply):
     return APPLIED
 
 
+def wait_until_right(complaints, what, timeout=DEADLINE_S):
+    """Until complaints() has none; fails with the last ones."""
+    last = []
+
+    def right():
+        try:
+            last[:] = complaints()
+        except (NotNow, OSError, Closed) as reason:
+            last[:] = [str(reason)]
+        return not last
+
+    try:
+        wait_for(right, what, timeout, 0.05)
+    except AssertionError as failure:
+        raise AssertionError("%s\n%s" % (failure, "\n".join(last[:20]))) from None
+
+
 def make_network(names, needs=(), kind=None):
-    """Namespaces where they can be made and have what is needed, else proxies."""
+    """Namespaces where they can be made and have what is needed, else proxies. The environment's REDIS_TESTS_NETWORK
+    says which to take where the caller does not.
+    """
     kind = kind or os.environ.get("REDIS_TESTS_NETWORK")
     if kind != Proxies.kind:
         try:
@@ -307,16 +326,4 @@ class Cluster:
 
     def wait_converged(self, timeout=DEADLINE_S):
         """Until every node's own replica holds what a STRONG read sees."""
-        last = []
-
-        def alike():
-            try:
-                last[:] = self.differences()
-            except (NotNow, OSError, Closed) as reason:
-                last[:] = [str(reason)]
-            return not last
-
-        try:
-            wait_for(alike, "all nodes hold the same", timeout, 0.05)
-        except AssertionError as failure:
-            raise AssertionError("%s\n%s" % (failure, "\n".join(last))) from None
+        wait_until_right(self.differences, "all nodes hold the same", timeout)

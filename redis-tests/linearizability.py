@@ -6,6 +6,7 @@ A history is a list of Operations. Commands of keys that nothing connects are ch
 after it began, or never.
 """
 
+import bisect
 from dataclasses import dataclass
 
 NEVER = float("inf")
@@ -111,16 +112,20 @@ def _events(operations):
     return head
 
 
-def _unlink(event):
-    event.before.after = event.after
-    if event.after:
-        event.after.before = event.before
+def _unlink(call):
+    """Takes a call and its return out of the list."""
+    for event in filter(None, (call, call.match)):
+        event.before.after = event.after
+        if event.after:
+            event.after.before = event.before
 
 
-def _link(event):
-    event.before.after = event
-    if event.after:
-        event.after.before = event
+def _link(call):
+    """Undoes _unlink(), the last one first."""
+    for event in filter(None, (call.match, call)):
+        event.before.after = event
+        if event.after:
+            event.after.before = event
 
 
 def _has_twin(head, event, operations):
@@ -162,8 +167,6 @@ def _fits(operations, initial):
                 placed, state = chosen
                 answered -= not unanswered
                 _unlink(event)
-                if event.match:
-                    _unlink(event.match)
                 event, unanswered = head.after, False
             else:
                 event = event.after
@@ -177,8 +180,6 @@ def _fits(operations, initial):
             placed &= ~(1 << event.number)
             unanswered = operations[event.number].end == NEVER
             answered += not unanswered
-            if event.match:
-                _link(event.match)
             _link(event)
             event = event.after
     return True
@@ -192,6 +193,18 @@ def check(history, initial=()):
         if not _fits(operations, tuple(sorted(entry for entry in initial if entry[0] in keys))):
             return operations
     return None
+
+
+def shortest(operations):
+    """Of what cannot be explained, the shortest beginning that cannot."""
+    ends = sorted(operation.end for operation in operations if operation.end != NEVER)
+
+    def until(end):
+        known = [operation for operation in operations if operation.begin <= end]
+        return [o if o.end <= end else Operation(o.client, o.begin, NEVER, o.command) for o in known]
+
+    first = bisect.bisect_left(ends, True, key=lambda end: check(until(end)) is not None)
+    return until(ends[first])
 
 
 def _words(command):
