@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from cluster import Cluster  # noqa: E402
+from entry_tree import Tree  # noqa: E402
 from harness import Server, Skip, is_redis  # noqa: E402
 
 SUITES = [
@@ -35,6 +36,7 @@ SUITES = [
     "cluster_histories",
     "malformed",
     "lifecycle",
+    "entry",
     "faults",
     "scale",
 ]
@@ -76,6 +78,11 @@ class Context:
         """A cluster of the program under test, with a leader if it is started; closed when the test ends."""
         self.require_capstan()
         return self._keep(Cluster(self.program, nodes, directives, start=False, **more), start)
+
+    def tree(self):
+        """The script ./capstan in a tree of its own; what it started ends with the test."""
+        self.require_capstan()
+        return self._keep(Tree(self.program), False)
 
     def require_capstan(self):
         if self.is_redis:
