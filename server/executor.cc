@@ -13,18 +13,18 @@ namespace {
 // from this on writes that have to wait for memory are refused.
 constexpr size_t kMaxWaitingBytes = 256 << 20;
 
-size_t argument_bytes(const Task& task) {
-  size_t bytes = task.arguments.bytes();
-  if (!task.transaction) return bytes;
-  for (const TransactionCommand& command : task.transaction->commands) bytes += command.arguments.bytes();
-  return bytes;
-}
-
 }  // namespace
 
 Executor::Executor(Worker& worker) : worker_(worker), last_call_(worker.random() >> (64 - kCallNumberBits + 1)) {}
 
 Executor::~Executor() = default;
+
+size_t Executor::argument_bytes(const Task& task) {
+  size_t bytes = task.arguments.bytes();
+  if (!task.transaction) return bytes;
+  for (const TransactionCommand& command : task.transaction->commands) bytes += command.arguments.bytes();
+  return bytes;
+}
 
 bool Executor::is_write(const Task& task) {
   if (!task.transaction) return task.spec != nullptr && (task.spec->flags & kWrite) != 0;

@@ -137,6 +137,7 @@ class Executor {
   static constexpr unsigned kCallNumberBits = 48;
 
   static bool is_write(const Task& task);
+  static size_t argument_bytes(const Task& task);
   // Answers with an error instead of what the task would do.
   static Outcome refuse(Task& task, resp::OutputBuffer& out, std::string_view message);
   Admission admit(Shard& shard, Level level, bool writes, resp::Writer& writer);
@@ -147,6 +148,8 @@ class Executor {
   std::optional<unsigned> leader_elsewhere(ShardId shard) const;
   bool leader_overdue(const Task& task) const;
   bool send_to_leader(std::unique_ptr<Task>& task);
+  void wait_again(std::unique_ptr<Task> task);
+  void on_leader(const Shard& shard, std::string_view leader);
   void wait_for_leader(const LaneKey& key, Lane& lane);
   void wake_those_who_wait_for_a_leader();
   template <typename Predicate>

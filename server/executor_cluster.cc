@@ -114,6 +114,8 @@ bool Executor::send_to_leader(std::unique_ptr<Task>& task) {
   const uint64_t id = uint64_t{worker_.index()} << kCallNumberBits | last_call_;
   encode_call(id, *task, worker_.to_peer(*node));
   worker_.counters().forwarded_commands.add();
+  if (task->parked_since_ms == 0) task->parked_since_ms = worker_.now_ms();
+  task->argument_bytes = argument_bytes(*task);
   const int64_t deadline_ms = worker_.now_ms() + task->timeout_ms;
   calls_.emplace(id, Sent{std::move(task), *node, deadline_ms});
   return true;
@@ -141,14 +143,7 @@ void Executor::on_answer(unsigned node, const Answer& answer) {
   if (sent == calls_.end() || sent->second.node != node) return;
   std::unique_ptr<Task> task = std::move(sent->second.task);
   calls_.erase(sent);
-  if (answer.refused) {
-    const LaneKey key{task->reply_to.client, task->shard};
-    if (task->parked_since_ms == 0) task->parked_since_ms = worker_.now_ms();
-    Lane& lane = lanes_[key];
-    lane.tasks.push_front(std::move(task));
-    ++waiting_tasks_;
-    return wait_for_leader(key, lane);
-  }
+  if (answer.refused) return wait_again(std::move(task));
   if (!take_answer(answer, *task)) return fail(std::move(task), kUncertain);
   complete(std::move(task), answer.reply, answer.weight);
 }
@@ -157,19 +152,39 @@ void Executor::on_peer_lost(unsigned node) {
   fail_calls([node](const Sent& sent) { return sent.node == node; });
 }
 
+// What was sent to another node than the one that leads now has no answer to hope for.
+void Executor::on_leader(const Shard& shard, std::string_view leader) {
+  const std::optional<unsigned> node = worker_.node().peers()->find(leader);
+  fail_calls([&](const Sent& sent) { return sent.task->shard == shard.id() && sent.node != node; });
+}
+
 template <typename Predicate>
 void Executor::fail_calls(Predicate lost) {
   std::vector<uint64_t> ids;
   for (const auto& [id, sent] : calls_) {
     if (lost(sent)) ids.push_back(id);
   }
-  std::sort(ids.begin(), ids.end());  // a client's commands are answered in their order anyway; this is for readers
+  // The latest first: each goes before those of its client that wait already.
+  std::sort(ids.begin(), ids.end(), std::greater<>());
   for (const uint64_t id : ids) {
     std::unique_ptr<Task> task = std::move(calls_.find(id)->second.task);
     calls_.erase(id);
-    const bool wrote = is_write(*task);
-    fail(std::move(task), outcome_unknown(wrote));
+    if (is_write(*task)) {
+      fail(std::move(task), kUncertain);
+    } else {
+      wait_again(std::move(task));
+    }
   }
+}
+
+// Nothing was, or can have been, done: in its client's order it comes before what waits already.
+void Executor::wait_again(std::unique_ptr<Task> task) {
+  const LaneKey key{task->reply_to.client, task->shard};
+  waiting_bytes_ += task->argument_bytes;
+  Lane& lane = lanes_[key];
+  lane.tasks.push_front(std::move(task));
+  ++waiting_tasks_;
+  wait_for_leader(key, lane);
 }
 
 // ---- groups
@@ -194,6 +209,7 @@ void Executor::journal_advanced(consensus::Time now) {
     Leadership& seen = leaderships_[shard->id()];
     const Leadership is{member->group().leader(), member->serves()};
     changed |= seen != is;
+    if (is.leader != consensus::kNoPeer && is.leader != seen.leader) on_leader(*shard, member->leader());
     seen = is;
   }
   release_replies();

@@ -166,6 +166,12 @@ std::string GroupMember::empty_record(Index index) {
 
 void GroupMember::notice_leadership() {
   const bool leads = group().leads();
+  if (group().leader() != leader_seen_) {
+    leader_seen_ = group().leader();
+    log_info("shard " + std::to_string(shard_) + ": " +
+             (leader_seen_ == consensus::kNoPeer ? "no leader" : "led by " + std::string(leader())) + ", term " +
+             std::to_string(group().term()));
+  }
   if (leadership_ != 0 && (!leads || group().term() != led_term_)) {
     leadership_ = 0;
     pending_.drop();

@@ -156,6 +156,7 @@ class GroupMember {
   uint64_t leadership_ = 0;
   uint64_t leaderships_ = 0;
   consensus::Term led_term_ = 0;
+  consensus::PeerId leader_seen_ = consensus::kNoPeer;
   consensus::Index inherited_ = 0;                                 // the last entry that it had when it began to lead
   absl::flat_hash_map<consensus::PeerId, std::string> strangers_;  // peers that the configuration does not name yet
   RebuildSource source_;

@@ -100,10 +100,11 @@ void Worker::groups_written() {
   arm_group_timer();
 }
 
+// At least once per heartbeat: a group that was not turned for longer takes that for a standstill of the process, and
+// does not campaign (Group::tick).
 void Worker::arm_group_timer() {
   const consensus::Time next = executor_.next_deadline();
-  if (next == INT64_MAX) return;
-  const int64_t wait_us = std::clamp<int64_t>((next - boot_ns()) / 1000, 0, kTickMs * 1000);
+  const int64_t wait_us = std::clamp<int64_t>((next - boot_ns()) / 1000, 0, settings_->heartbeat_ms * 1000);
   const timeval time{0, static_cast<suseconds_t>(wait_us)};
   CHECK(event_add(group_timer_, &time) == 0);
 }

@@ -5,6 +5,7 @@ all may have happened at any time since, or never. Each round of a fault and its
 is not known of one round does not make the search through the next one long.
 """
 
+import collections
 import itertools
 import threading
 import time
@@ -47,6 +48,7 @@ class Client(threading.Thread):
         self.refused = []  # commands
         self.seen = b"0"  # in the register
         self.failure = None
+        self.latest = collections.deque(maxlen=4)  # what it did last, for who asks why nothing goes on
 
     def command(self):
         keys = keys_of_round(self.load.round)
@@ -73,6 +75,7 @@ class Client(threading.Thread):
             for node in self.nodes:
                 try:
                     with node.connect(timeout=REPLY_TIMEOUT_S) as connection:
+                        self.latest.append("at %s" % node)
                         reply = connection.call("CONSISTENCY", "STRONG", "TIMEOUT", COMMAND_TIMEOUT_MS)
                         assert not reply.is_error, show_reply(reply)
                         while self.wait_for_turn():
@@ -83,6 +86,9 @@ class Client(threading.Thread):
                         return
         except Exception as failure:  # reported by the test that started the thread
             self.failure = failure
+
+    def __str__(self):
+        return "client %d, %d of %d begun: %s" % (self.number, self.begun, self.load.allowed, "; ".join(self.latest))
 
     def wait_for_turn(self):
         while self.begun >= self.load.allowed and not self.load.stopping.is_set():
@@ -96,6 +102,8 @@ class Client(threading.Thread):
             reply = self.send(connection, command)
             fate = outcome(reply)
         finally:
+            took_ms = 1000 * (time.monotonic() - begin)
+            self.latest.append("%s: %s, %d ms" % (command[0], show_reply(reply) if reply else "no reply", took_ms))
             if fate == APPLIED:
                 self.acknowledged += 1
                 self.history.append(Operation(self.number, begin, time.monotonic(), command, reply.plain()))
@@ -157,7 +165,10 @@ class Load:
         goal = self.acknowledged() + COMMANDS
         self.allow_more()
         failed = lambda: any(client.failure for client in self.clients)  # noqa: E731
-        wait_for(lambda: failed() or self.acknowledged() >= goal, "%d commands succeed %s" % (COMMANDS, what), 60.0)
+        try:
+            wait_for(lambda: failed() or self.acknowledged() >= goal, "%d commands succeed %s" % (COMMANDS, what), 60.0)
+        except AssertionError as late:
+            raise AssertionError("%s\n%s" % (late, "\n".join(str(client) for client in self.clients))) from None
         self.raise_failure()
 
     def history(self):
