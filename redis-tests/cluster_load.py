@@ -6,6 +6,7 @@ see to it that nobody reads what is older than what was acknowledged before.
 
 import collections
 import itertools
+import random
 import threading
 
 from cluster import APPLIED, KEYS_PER_READ, REFUSED, UNKNOWN, error_word, outcome, strong
@@ -14,10 +15,11 @@ from resp import Closed
 
 REPLY_TIMEOUT_S = 5.0  # then the writer goes on to the next node
 COMMAND_TIMEOUT_MS = 1000
+MOVES_ON = 0.2  # of the refused: or all might wait at nodes that cannot serve
 
 
 class Writer(threading.Thread):
-    """One client. It stays at a node until the connection breaks or no reply comes."""
+    """One client. It stays at a node until the connection breaks, no reply comes, or it is refused too often."""
 
     numbers = itertools.count(1)
 
@@ -26,6 +28,7 @@ class Writer(threading.Thread):
         self.name = "w%d" % next(self.numbers)
         self.nodes = itertools.cycle(nodes)
         self.book = book
+        self.random = random.Random(self.name)
 
     def run(self):
         try:
@@ -53,6 +56,8 @@ class Writer(threading.Thread):
                 self.book.stopping.wait(0.01)
         finally:
             self.book.keys[fate].append(key)
+        if fate == REFUSED and self.random.random() < MOVES_ON:
+            raise Closed("goes on to the next node")
 
 
 class Book:
