@@ -34,6 +34,7 @@ SUITES = [
     "cluster_partitions",
     "cluster_clients",
     "cluster_histories",
+    "cluster_rebuild",
     "malformed",
     "lifecycle",
     "entry",
