@@ -188,6 +188,7 @@ std::span<const CommandSpec> memory_commands();
 std::span<const CommandSpec> debug_commands();
 std::span<const CommandSpec> server_commands();
 std::span<const CommandSpec> consistency_commands();
+std::span<const CommandSpec> cluster_commands();  // CLUSTER
 
 // Each writes the error and returns Outcome::kDone. The message begins with its code ("ERR …").
 Outcome reply_error(Call& call, std::string_view message);

@@ -20,12 +20,12 @@ class CommandTable {
  public:
   CommandTable() {
     std::vector<CommandSpec> top;
-    for (const auto family : {string_commands(),   substring_commands(),   increment_commands(),  bitmap_commands(),
-                              bitfield_commands(), key_commands(),         expiry_commands(),     object_commands(),
-                              keyspace_commands(), transaction_commands(), connection_commands(), client_commands(),
-                              command_commands(),  config_commands(),      info_commands(),       saving_commands(),
-                              waiting_commands(),  slowlog_commands(),     latency_commands(),    memory_commands(),
-                              debug_commands(),    server_commands(),      consistency_commands()}) {
+    for (const auto family : {string_commands(),   substring_commands(),   increment_commands(),   bitmap_commands(),
+                              bitfield_commands(), key_commands(),         expiry_commands(),      object_commands(),
+                              keyspace_commands(), transaction_commands(), connection_commands(),  client_commands(),
+                              command_commands(),  config_commands(),      info_commands(),        saving_commands(),
+                              waiting_commands(),  slowlog_commands(),     latency_commands(),     memory_commands(),
+                              debug_commands(),    server_commands(),      consistency_commands(), cluster_commands()}) {
       top.insert(top.end(), family.begin(), family.end());
     }
     std::sort(top.begin(), top.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

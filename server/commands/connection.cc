@@ -102,9 +102,9 @@ void write_hello(const Session& session, resp::Writer writer) {
   writer.bulk("id");
   writer.integer(static_cast<int64_t>(session.id));
   writer.bulk("mode");
-  writer.bulk("standalone");
+  writer.bulk(session.worker.settings().cluster ? "cluster" : "standalone");
   writer.bulk("role");
-  writer.bulk("master");
+  writer.bulk("master");  // also of a node that leads nothing: it takes every command
   writer.bulk("modules");
   writer.array(0);
 }

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "server/commands/topology_reply.h"
 #include "server/connection.h"
 #include "server/node.h"
 #include "server/text.h"
@@ -18,13 +19,7 @@ Outcome monitor(Call& call) {
   return Outcome::kDone;
 }
 
-Outcome role(Call& call) {
-  call.reply().array(3);
-  call.reply().bulk("master");
-  call.reply().integer(0);
-  call.reply().array(0);
-  return Outcome::kDone;
-}
+Outcome role(Call& call) { return reply_from_topology(call, write_role); }
 
 Outcome time(Call& call) {
   const int64_t now_us = wall_us();
