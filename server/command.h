@@ -53,7 +53,7 @@ enum CommandFlag : uint32_t {
   kAsking = 1u << 11,
   kFast = 1u << 12,
   kNoAuth = 1u << 13,
-  kMayReplicate = 1u << 14,
+  kMayReplicate = 1u << 14,  // no write, but CLIENT PAUSE WRITE holds it back; Redis does not show this one
   kNoMulti = 1u << 15,
   kMovableKeys = 1u << 16,
   kAllowBusy = 1u << 17,
@@ -68,6 +68,10 @@ enum CommandFlag : uint32_t {
   kNotQueued = 1u << 25,
   // Takes trailing `CONSISTENCY …` words (fixed arity, so Redis would have refused them).
   kTrailingLevel = 1u << 26,
+  // A subscriber may send it in RESP2 as well, where a message and a reply look the same.
+  kWhileSubscribed = 1u << 29,
+  // Commands behind it do not wait for its reply if that comes later.
+  kLetsOthersPass = 1u << 30,
 };
 
 // Positions of keys as Redis' COMMAND reports them: first, last (negative: from the end), step; first 0: no keys.
@@ -92,6 +96,9 @@ struct CommandState {
 };
 
 struct CommandSpec;
+
+// CommandSpec::key_use of shard channels: COMMAND reports their positions, but they are no keys.
+inline constexpr std::string_view kNotKey = "not_key";
 
 struct Call {
   const CommandSpec* spec = nullptr;
@@ -187,6 +194,7 @@ std::span<const CommandSpec> latency_commands();
 std::span<const CommandSpec> memory_commands();
 std::span<const CommandSpec> debug_commands();
 std::span<const CommandSpec> server_commands();
+std::span<const CommandSpec> pubsub_commands();
 std::span<const CommandSpec> consistency_commands();
 std::span<const CommandSpec> cluster_commands();  // CLUSTER
 

@@ -26,7 +26,6 @@ constexpr FlagName kFlagNames[] = {
     {kAsking, "asking"},
     {kFast, "fast"},
     {kNoAuth, "no_auth"},
-    {kMayReplicate, "may_replicate"},
     {kNoAsyncLoading, "no_async_loading"},
     {kNoMulti, "no_multi"},
     {kMovableKeys, "movablekeys"},
@@ -115,6 +114,8 @@ std::vector<KeySpecification> key_specifications(const CommandSpec& spec) {
   }
   return specifications;
 }
+
+bool has_keys(const CommandSpec& spec) { return spec.keys.first != 0 && spec.key_use != kNotKey; }
 
 std::vector<UsedKey> used_keys(const CommandSpec& spec, std::span<const std::string_view> words) {
   std::vector<UsedKey> keys;

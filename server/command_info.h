@@ -24,7 +24,10 @@ struct KeySpecification {
 };
 std::vector<KeySpecification> key_specifications(const CommandSpec& spec);
 
-// The keys in a command line, each with what becomes of it. Precondition: the arity fits.
+// False also where the positions name shard channels, which choose a slot as keys do.
+bool has_keys(const CommandSpec& spec);
+
+// The keys in a command line, each with what becomes of it. Precondition: has_keys(), and the arity fits.
 struct UsedKey {
   std::string_view name;
   std::vector<std::string> use;

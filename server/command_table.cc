@@ -25,7 +25,8 @@ class CommandTable {
                               keyspace_commands(), transaction_commands(), connection_commands(),  client_commands(),
                               command_commands(),  config_commands(),      info_commands(),        saving_commands(),
                               waiting_commands(),  slowlog_commands(),     latency_commands(),     memory_commands(),
-                              debug_commands(),    server_commands(),      consistency_commands(), cluster_commands()}) {
+                              debug_commands(),    server_commands(),      consistency_commands(), cluster_commands(),
+                              pubsub_commands()}) {
       top.insert(top.end(), family.begin(), family.end());
     }
     std::sort(top.begin(), top.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

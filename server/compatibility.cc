@@ -71,6 +71,8 @@ constexpr Difference kDifferences[] = {
     {"`INFO latencystats`, `LATENCY HISTOGRAM`", "exact to two digits", "powers of two",
      "a counter per power is enough"},
     {"`SHUTDOWN NOSAVE`", "loses what was not saved", "leaves out the flush; nothing is lost", "the journal has it"},
+    {"`PUBLISH` in `EXEC` of a client that listens to the channel itself", "the message is within the reply of `EXEC`",
+     "it comes behind the reply, as in Redis 7.2", "as an element too many it breaks the protocol"},
     {"texts of `HELP`, `COMMAND DOCS`, `LATENCY DOCTOR`, `MEMORY DOCTOR`", "Redis'", "our own words",
      "they are for people"},
 };

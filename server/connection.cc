@@ -187,7 +187,7 @@ void Connection::fill(uint64_t number, std::string_view reply) {
     move_ready_places();
     worker_.list_output(*this);
   }
-  if (output_bytes() > worker_.hard_output_bytes()) check_output_limit(worker_.now_ms());
+  if (output_bytes() > worker_.hard_output_bytes(session.has(kSubscribed))) check_output_limit(worker_.now_ms());
 }
 
 // The first place is ready and its bytes are out.
@@ -226,7 +226,7 @@ void Connection::push(std::string_view bytes) {
     output_.append(bytes);
     worker_.list_output(*this);
   }
-  if (output_bytes() > worker_.hard_output_bytes()) check_output_limit(worker_.now_ms());
+  if (output_bytes() > worker_.hard_output_bytes(session.has(kSubscribed))) check_output_limit(worker_.now_ms());
 }
 
 // ---- sending
@@ -288,6 +288,7 @@ bool Connection::release(lmdb_store::Position synced) {
 
 void Connection::close_after_output() {
   session.set(kClosing);
+  worker_.unsubscribe_all(*this);
   worker_.list_output(*this);
 }
 
@@ -302,14 +303,15 @@ void Connection::close_now() {
 
 void Connection::check_limits(int64_t now_ms) {
   const int64_t timeout_ms = worker_.settings().timeout_s * 1000;
-  const bool waits_for_us = session.has(kMonitoring) || outstanding() > 0 || session.has(kPostponed);
+  const bool waits_for_us = (session.flags & (kMonitoring | kSubscribed | kPostponed)) != 0 || outstanding() > 0;
   if (timeout_ms > 0 && !waits_for_us && now_ms - session.last_interaction_ms > timeout_ms) return close_now();
   notice_hangup();
   check_output_limit(now_ms);
 }
 
 void Connection::check_output_limit(int64_t now_ms) {
-  const OutputLimit& limit = worker_.settings().output_limit_normal;
+  const Settings& settings = worker_.settings();
+  const OutputLimit& limit = session.has(kSubscribed) ? settings.output_limit_pubsub : settings.output_limit_normal;
   const size_t bytes = output_bytes();
   const bool over_hard = limit.hard_bytes != 0 && bytes > limit.hard_bytes;
   const bool over_soft = limit.soft_bytes != 0 && bytes > limit.soft_bytes;

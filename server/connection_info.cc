@@ -84,6 +84,7 @@ void Connection::require_authentication(bool required) {
 std::string Connection::describe(int64_t now_ms) const {
   std::string flags;
   if (session.has(kMonitoring)) flags += 'O';
+  if (session.has(kSubscribed)) flags += 'P';
   if (session.blocked) flags += 'b';
   const bool transaction = session.has(kInMulti) || session.exec_commands > 0;
   if (transaction) flags += 'x';
@@ -115,9 +116,9 @@ std::string Connection::describe(int64_t now_ms) const {
   field("idle", (now_ms - session.last_interaction_ms) / 1000);
   field("flags", flags);
   field("db", static_cast<int>(session.database));
-  field("sub", 0);
-  field("psub", 0);
-  field("ssub", 0);
+  field("sub", session.subscriptions(TopicKind::kChannel));
+  field("psub", session.subscriptions(TopicKind::kPattern));
+  field("ssub", session.subscriptions(TopicKind::kShardChannel));
   field("multi", transaction ? static_cast<int64_t>(std::max(session.queue.size(), session.exec_commands)) : -1);
   field("qbuf", input_.size());
   field("qbuf-free", input_.capacity() - input_.size());

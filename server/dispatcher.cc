@@ -83,7 +83,7 @@ bool Dispatcher::take_batch(Connection& connection, std::string_view input, size
       return false;
     }
     done = ahead_[i].end;
-    if (connection.output_bytes() > worker_.hard_output_bytes()) [[unlikely]] {
+    if (connection.output_bytes() > worker_.hard_output_bytes(connection.session.has(kSubscribed))) [[unlikely]] {
       connection.check_output_limit(worker_.now_ms());
       return false;
     }
@@ -296,8 +296,10 @@ void Dispatcher::run_connection_command(Connection& connection, const CommandSpe
   const Outcome outcome = run_on_connection(connection, spec, words, out, place);
   if (outcome == Outcome::kLater) {
     CHECK(connection.open_place() == place);
-    connection.account_at(place, {&spec, OwnedArguments(words), watch_.lap_ns()});
-    connection.session.set(kStalled);
+    OwnedArguments arguments(words);
+    connection.add_outstanding_bytes(arguments.bytes());
+    connection.account_at(place, {&spec, std::move(arguments), watch_.lap_ns()});
+    if ((spec.flags & kLetsOthersPass) == 0) connection.session.set(kStalled);
     // EXEC comes behind its commands.
     if (spec.name != "exec") feed_monitors(connection.session, spec, connection.session.database, arguments_);
     return;

@@ -35,6 +35,11 @@ bool stricter(const Consistency& a, const Consistency& b) {
   return a.level != b.level ? a.level < b.level : rank(a) > rank(b);
 }
 
+// To a client of RESP2 a message is an array like any reply's.
+bool lost_among_messages(const Session& session, const CommandSpec& spec) {
+  return session.has(kSubscribed) && session.protocol == resp::Protocol::kResp2 && (spec.flags & kWhileSubscribed) == 0;
+}
+
 std::string unknown_subcommand(const CommandSpec& container, std::string_view word) {
   std::string name(container.name);
   for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 0x20) : c;
@@ -111,6 +116,9 @@ Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
     error = "ERR wrong number of arguments for '" + command_full_name(spec) + "' command";
   } else if (session.has(kStranger) && (spec.flags & kNoAuth) == 0) {
     error = "NOAUTH Authentication required.";
+  } else if (lost_among_messages(session, spec)) {
+    error = "ERR Can't execute '" + command_full_name(spec) +
+            "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
   } else if (session.has(kMonitoring) && (spec.flags & (kWrite | kReadonly | kMayReplicate)) != 0) {
     error = "ERR Replica can't interact with the keyspace";  // as Redis calls a connection that runs MONITOR
   } else if (session.has(kInMulti) && (spec.flags & kNoMulti) != 0) {

@@ -96,9 +96,9 @@ void write_stats(InfoText& text, const InfoContext& context) {
   text.field("evicted_clients", 0);
   text.field("keyspace_hits", traffic.hits);
   text.field("keyspace_misses", traffic.misses);
-  text.field("pubsub_channels", 0);
-  text.field("pubsub_patterns", 0);
-  text.field("pubsubshard_channels", 0);
+  text.field("pubsub_channels", count_topics(report, TopicKind::kChannel));
+  text.field("pubsub_patterns", count_topics(report, TopicKind::kPattern));
+  text.field("pubsubshard_channels", count_topics(report, TopicKind::kShardChannel));
   text.field("latest_fork_usec", 0);
   text.field("total_forks", 0);
   text.field("unexpected_error_replies", 0);

@@ -61,6 +61,13 @@ class Node {
   void dismiss_client() { clients_.fetch_sub(1, std::memory_order_relaxed); }
   uint32_t clients() const { return clients_.load(std::memory_order_relaxed); }
 
+  // How many workers have subscribers. It is counted before a subscription is answered: whoever publishes after that
+  // answer finds it.
+  uint32_t subscribed_workers() const { return subscribed_workers_.load(std::memory_order_acquire); }
+  void count_subscribed_worker(bool one_more) {
+    one_more ? subscribed_workers_.fetch_add(1) : subscribed_workers_.fetch_sub(1);
+  }
+
   // SAVE and BGSAVE: one at a time. begin_save() is false while one is under way.
   bool begin_save() { return !saving_.exchange(true); }
   void end_save(bool saved, int64_t now_ms) {
@@ -108,6 +115,8 @@ class Node {
   std::atomic<int64_t> last_save_ms_{0};
   std::atomic<bool> shutting_down_{false};
   std::atomic<bool> flush_at_end_{true};
+  // Every PUBLISH looks at it: not beside what changes all the time.
+  alignas(64) std::atomic<uint32_t> subscribed_workers_{0};
 };
 
 }  // namespace capstan

@@ -1,7 +1,10 @@
 #include "server/node_report.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 
+#include "base/hash.h"
 #include "server/node.h"
 
 namespace capstan {
@@ -26,6 +29,15 @@ ShardReport report_shard(Shard& shard) {
 JournalReport report_journal(const lmdb_store::Journal& journal) {
   return {journal.written(), journal.synced(),       journal.bytes_in_use(),
           journal.room(),    journal.last_sync_ns(), journal.full()};
+}
+
+TopicReport report_topics(Worker& worker, TopicKind kind) {
+  TopicReport report;
+  report.count = worker.subscriptions().count(kind);
+  if (worker.node().workers() == 1) return report;
+  report.hashes.reserve(report.count);
+  worker.subscriptions().for_each_topic(kind, [&](const Topic& topic) { report.hashes.push_back(hash64(topic.name)); });
+  return report;
 }
 
 void count(WorkerReport& report, const WorkerCounters& counters) {
@@ -61,6 +73,9 @@ WorkerReport report_worker(Worker& worker) {
   report.errors = worker.errors();
   for (const auto& shard : worker.executor().shards()) report.shards.push_back(report_shard(*shard));
   report.journal = report_journal(worker.journal());
+  for (size_t kind = 0; kind < kTopicKinds; ++kind) {
+    report.topics[kind] = report_topics(worker, static_cast<TopicKind>(kind));
+  }
   return report;
 }
 
@@ -70,6 +85,16 @@ void gather_report(Worker& caller, std::function<void(Worker&, const NodeReport&
   auto report = std::make_shared<NodeReport>(caller.node().workers());
   caller.on_every_worker([report](Worker& worker) { (*report)[worker.index()] = report_worker(worker); },
                          [report, done = std::move(done)](Worker& worker) { done(worker, *report); });
+}
+
+size_t count_topics(const NodeReport& report, TopicKind kind) {
+  const auto of = [kind](const WorkerReport& worker) -> const TopicReport& {
+    return worker.topics[static_cast<size_t>(kind)];
+  };
+  if (report.size() == 1) return of(report[0]).count;
+  absl::flat_hash_set<uint64_t> hashes;
+  for (const WorkerReport& worker : report) hashes.insert(of(worker).hashes.begin(), of(worker).hashes.end());
+  return hashes.size();
 }
 
 std::vector<CommandReport> command_totals(const NodeReport& report) {

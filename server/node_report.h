@@ -33,6 +33,12 @@ struct JournalReport {
   bool full = false;
 };
 
+// What the worker's connections listen to, of one kind.
+struct TopicReport {
+  size_t count = 0;
+  std::vector<uint64_t> hashes;  // of their names; only where there are several workers, which may have the same ones
+};
+
 struct CommandReport {
   uint64_t calls = 0;
   uint64_t nanoseconds = 0;
@@ -63,6 +69,7 @@ struct WorkerReport {
   std::vector<CommandReport> by_command;
   std::vector<ShardReport> shards;
   JournalReport journal;
+  std::array<TopicReport, kTopicKinds> topics;
 };
 
 using NodeReport = std::vector<WorkerReport>;  // by worker
@@ -72,6 +79,9 @@ void gather_report(Worker& caller, std::function<void(Worker&, const NodeReport&
 
 // By command_number().
 std::vector<CommandReport> command_totals(const NodeReport& report);
+
+// How many different ones all connections of the node listen to.
+size_t count_topics(const NodeReport& report, TopicKind kind);
 
 // The sum of one figure over all workers.
 template <typename T>

@@ -13,6 +13,7 @@
 #include "resp/writer.h"
 #include "server/command.h"
 #include "server/level.h"
+#include "server/subscriptions.h"
 #include "server/task.h"
 
 namespace capstan {
@@ -33,6 +34,7 @@ enum SessionFlag : uint32_t {
   kOwnLevel = 1u << 9,     // Session::consistency is set
   kLocalReads = 1u << 10,  // READONLY
   kClosing = 1u << 11,     // no command is taken; closed when the output is sent (or at once, if it is dead)
+  kSubscribed = 1u << 12,  // Session::subscriber is set
 };
 
 // A command that keeps its connection waiting for something to happen (WAIT). Destroyed with the session, or when it
@@ -62,6 +64,10 @@ class Session {
   ReplyAddress reply_address;
 
   std::unique_ptr<BlockedCommand> blocked;
+
+  // While it listens to anything (Worker::subscribe).
+  std::unique_ptr<Subscriber> subscriber;
+  size_t subscriptions(TopicKind kind) const { return subscriber ? subscriber->count(kind) : 0; }
 
   // CLIENT SETNAME, SETINFO, NO-EVICT.
   std::string name;

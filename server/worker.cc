@@ -309,7 +309,11 @@ void Worker::free_retired() {
   const auto dead = [](const Connection* connection) { return connection->dead(); };
   std::erase_if(with_output_, dead);
   std::erase_if(holding_, dead);
-  for (const uint64_t id : retired_) connections_.erase(id);
+  for (const uint64_t id : retired_) {
+    const auto connection = connections_.find(id);
+    unsubscribe_all(*connection->second);
+    connections_.erase(connection);
+  }
   retired_.clear();
 }
 
@@ -321,8 +325,8 @@ void Worker::adopt_settings(SettingsSnapshot settings) {
   settings_ = std::move(settings);
   limits_.max_bulk_bytes = settings_->proto_max_bulk_bytes;
   limits_.max_inline_bytes = settings_->proto_inline_max_bytes;
-  hard_output_bytes_ =
-      settings_->output_limit_normal.hard_bytes == 0 ? SIZE_MAX : settings_->output_limit_normal.hard_bytes;
+  const auto bound = [](const OutputLimit& limit) { return limit.hard_bytes == 0 ? SIZE_MAX : limit.hard_bytes; };
+  hard_output_bytes_ = {bound(settings_->output_limit_normal), bound(settings_->output_limit_pubsub)};
   set_flag(kLevelRules, settings_->levels.has_patterns() || !settings_->levels.fallback().plain());
   slow_log_.trim(settings_->slowlog_max_len);
   constexpr int64_t kMaxMicroseconds = INT64_MAX / 1000;

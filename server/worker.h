@@ -9,6 +9,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <event2/event.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -30,6 +31,7 @@
 #include "server/rate_meter.h"
 #include "server/settings.h"
 #include "server/slow_log.h"
+#include "server/subscriptions.h"
 
 namespace capstan {
 
@@ -71,8 +73,8 @@ class Worker {
   Node& node() { return node_; }
   const Settings& settings() const { return *settings_; }
   const resp::Limits& limits() const { return limits_; }
-  // client-output-buffer-limit of ordinary clients; SIZE_MAX: none.
-  size_t hard_output_bytes() const { return hard_output_bytes_; }
+  // client-output-buffer-limit of ordinary clients, or of those that are subscribed; SIZE_MAX: none.
+  size_t hard_output_bytes(bool subscribed) const { return hard_output_bytes_[subscribed]; }
   event_base* base() { return base_; }
   WorkerCounters& counters() { return counters_; }
   const WorkerCounters& counters() const { return counters_; }  // any thread
@@ -178,6 +180,26 @@ class Worker {
   // Hands over what its shards lead, as far as others can take it, then calls done.
   void retire_groups(Action done);
 
+  // --- publish/subscribe (worker_publications.cc). A subscription belongs to the worker of its connection, a
+  // publication goes to every worker that has subscribers. Messages of one publisher stay in order.
+  const Subscriptions& subscriptions() const { return subscriptions_; }
+  // False: it listened to that already.
+  bool subscribe(Connection& connection, TopicKind kind, std::string_view name);
+  // False: it did not.
+  bool unsubscribe(Connection& connection, TopicKind kind, std::string_view name);
+  // The names that it listened to, in no order.
+  std::vector<std::string> unsubscribe_all(Connection& connection, TopicKind kind);
+  void unsubscribe_all(Connection& connection);
+  // Other workers of the node have subscribers.
+  bool others_subscribe() const;
+  // To this worker's subscribers, at once. How many messages that were.
+  size_t publish_here(const Publication& publication);
+  // To all subscribers of the node. done gets the number of messages, on this worker and not before this returns.
+  void publish(const Publication& publication, absl::AnyInvocable<void(size_t)> done);
+  // What was published on another node: to all subscribers of this one. Called on one of its workers, for all
+  // publications of a publisher on the same one.
+  void deliver_publication(std::string_view channel, std::string_view message, bool sharded);
+
   // Calls done, on this worker, when all that it has evaluated so far is durable.
   void when_synced(Action done);
 
@@ -240,6 +262,8 @@ class Worker {
   void serve_sync_waiters();
   void push_batch(unsigned worker, std::unique_ptr<Batch>& batch);
   void free_retired();
+  bool has_subscribers() const { return has_subscribers_.load(std::memory_order_acquire); }  // any thread
+  void note_subscriptions(Session& session);
   void change_monitors(int change);
   void count_monitor(unsigned worker, int change);
   void close_shards();
@@ -251,7 +275,7 @@ class Worker {
   const unsigned index_;
   SettingsSnapshot settings_;
   resp::Limits limits_;
-  size_t hard_output_bytes_ = SIZE_MAX;
+  std::array<size_t, 2> hard_output_bytes_ = {SIZE_MAX, SIZE_MAX};  // by "is subscribed"
   WorkerCounters counters_;
   ErrorCounts errors_;
   SlowLog slow_log_;
@@ -269,6 +293,8 @@ class Worker {
   std::vector<event*> accept_events_;
   int wake_descriptor_ = -1;
   alignas(64) std::atomic<bool> asleep_{false};
+  alignas(64) std::atomic<bool> has_subscribers_{false};
+  Subscriptions subscriptions_;
 
   std::unique_ptr<lmdb_store::Journal> journal_;
   lmdb_store::Completions completions_;

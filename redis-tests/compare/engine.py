@@ -156,6 +156,12 @@ class Comparison:
         server.start()
         server.call("FLUSHALL")
 
+    def check(self, case):
+        """Fails if anything differs, in any of the case's protocols."""
+        mismatches = [line for protocol in case.protocols for line in self.run(case, protocol)]
+        if mismatches:
+            raise AssertionError("%d replies differ\n" % len(mismatches) + "\n".join(mismatches[:40]))
+
     def run(self, case, protocol):
         """A list of mismatches, as text."""
         for server in (self.server, self.reference):

@@ -15,17 +15,21 @@
 namespace capstan {
 
 bool ClientFilter::matches(const Session& session, uint64_t me) const {
-  if (other_type || (skip_me && session.id == me)) return false;
+  if (skip_me && session.id == me) return false;
+  if (type && *type != (session.has(kSubscribed) ? ClientType::kPubsub : ClientType::kNormal)) return false;
   if (address && *address != session.peer_address) return false;
   if (local_address && *local_address != session.local_address) return false;
   if (user && *user != "default") return false;
   return ids.empty() || std::find(ids.begin(), ids.end(), session.id) != ids.end();
 }
 
-bool parse_client_type(std::string_view word, bool& normal) {
-  normal = same_word(word, "normal");
-  return normal || same_word(word, "master") || same_word(word, "replica") || same_word(word, "slave") ||
-         same_word(word, "pubsub");
+std::optional<ClientType> parse_client_type(std::string_view word) {
+  if (same_word(word, "normal")) return ClientType::kNormal;
+  if (same_word(word, "pubsub")) return ClientType::kPubsub;
+  if (same_word(word, "master") || same_word(word, "replica") || same_word(word, "slave")) {
+    return ClientType::kReplication;
+  }
+  return std::nullopt;
 }
 
 namespace {
@@ -107,13 +111,9 @@ Outcome reply(Call& call) {
 bool parse_list(Call& call, ClientFilter& filter) {
   filter.skip_me = false;
   if (call.args.size() == 4 && same_word(call.args[2], "type")) {
-    bool normal = false;
-    if (!parse_client_type(call.args[3], normal)) {
-      reply_error(call, "ERR Unknown client type '" + std::string(call.args[3]) + "'");
-      return false;
-    }
-    filter.other_type = !normal;
-    return true;
+    filter.type = parse_client_type(call.args[3]);
+    if (!filter.type) reply_error(call, "ERR Unknown client type '" + std::string(call.args[3]) + "'");
+    return filter.type.has_value();
   }
   if (call.args.size() > 3 && same_word(call.args[2], "id")) {
     for (const std::string_view word : call.args.subspan(3)) {
@@ -175,11 +175,8 @@ bool parse_kill_filter(Call& call, std::string_view name, std::string_view value
     if (!number || *number < 1) return refuse_with("ERR client-id should be greater than 0");
     filter.ids = {static_cast<uint64_t>(*number)};
   } else if (same_word(name, "type")) {
-    bool normal = false;
-    if (!parse_client_type(value, normal)) {
-      return refuse_with("ERR Unknown client type '" + std::string(value) + "'");
-    }
-    filter.other_type = !normal;
+    filter.type = parse_client_type(value);
+    if (!filter.type) return refuse_with("ERR Unknown client type '" + std::string(value) + "'");
   } else if (same_word(name, "addr")) {
     filter.address = value;
   } else if (same_word(name, "laddr")) {

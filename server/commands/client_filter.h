@@ -11,19 +11,21 @@ namespace capstan {
 
 class Session;
 
+// No connection here is a master's or a replica's.
+enum class ClientType : uint8_t { kNormal, kPubsub, kReplication };
+
 struct ClientFilter {
   std::optional<std::string> address;
   std::optional<std::string> local_address;
   std::optional<std::string> user;
   std::vector<uint64_t> ids;  // empty: any
-  // The only type that connections have here is normal; master, replica and pubsub match none.
-  bool other_type = false;
+  std::optional<ClientType> type;
   bool skip_me = true;
 
   bool matches(const Session& session, uint64_t me) const;
 };
 
-// normal, master, slave, replica, pubsub: true if it is a client type; `normal` tells which.
-bool parse_client_type(std::string_view word, bool& normal);
+// normal, master, slave, replica, pubsub; nullopt if it is no client type.
+std::optional<ClientType> parse_client_type(std::string_view word);
 
 }  // namespace capstan

@@ -147,7 +147,7 @@ const CommandSpec* command_with_keys(Call& call, std::span<const std::string_vie
   std::string_view error;
   if (spec == nullptr) {
     error = "ERR Invalid command specified";
-  } else if (spec->keys.first == 0) {
+  } else if (!has_keys(*spec)) {
     error = "ERR The command has no key arguments";
   } else if (spec->arity > 0 ? count != spec->arity : count < -spec->arity) {
     error = "ERR Invalid number of arguments specified for command";

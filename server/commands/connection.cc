@@ -16,7 +16,12 @@ constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password
 
 Outcome ping(Call& call) {
   if (call.args.size() > 2) return reply_wrong_arity(call, *call.spec);
-  if (call.args.size() == 1) {
+  const bool looks_like_message = call.session->has(kSubscribed) && call.session->protocol == resp::Protocol::kResp2;
+  if (looks_like_message) {
+    call.reply().array(2);
+    call.reply().bulk("pong");
+    call.reply().bulk(call.args.size() == 1 ? "" : call.args[1]);
+  } else if (call.args.size() == 1) {
     call.reply().raw(resp::kPong);
   } else {
     call.reply().bulk(call.args[1]);
@@ -143,6 +148,7 @@ Outcome reset(Call& call) {
   session.set(kLocalReads, false);
   session.set(kReplyOff, false);
   session.worker.stop_monitoring(session.connection);
+  session.worker.unsubscribe_all(session.connection);
   session.connection.require_authentication(!session.worker.settings().require_pass.empty());
   call.reply().simple("RESET");
   return Outcome::kDone;
@@ -151,7 +157,7 @@ Outcome reset(Call& call) {
 constexpr CommandSpec kCommands[] = {
     {.name = "ping",
      .arity = -1,
-     .flags = kFast,
+     .flags = kFast | kWhileSubscribed,
      .run = ping,
      .categories = "connection",
      .group = "connection",
@@ -172,7 +178,7 @@ constexpr CommandSpec kCommands[] = {
      .syntax = "<message:string>"},
     {.name = "quit",
      .arity = -1,
-     .flags = kNoscript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kNotQueued,
+     .flags = kNoscript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kNotQueued | kWhileSubscribed,
      .run = quit,
      .categories = "connection",
      .group = "connection",
@@ -211,7 +217,7 @@ constexpr CommandSpec kCommands[] = {
      .syntax = "[<protover:integer> [AUTH <username:string> <password:string>] [SETNAME <clientname:string>]]"},
     {.name = "reset",
      .arity = 1,
-     .flags = kNoscript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kNotQueued,
+     .flags = kNoscript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kNotQueued | kWhileSubscribed,
      .run = reset,
      .categories = "connection",
      .group = "connection",
