@@ -25,6 +25,7 @@ SUITES = [
     "differential",
     "consistency",
     "clients",
+    "pubsub",
     "concurrency",
     "sharded",
     "durability",

@@ -68,11 +68,33 @@ await step('monitor', async () => {
   monitor.disconnect();
 });
 
+const subscriber = redis.duplicate();
+subscriber.on('error', () => {});
+const messages = [];
+subscriber.on('message', (...message) => messages.push(message));
+subscriber.on('pmessage', (...message) => messages.push(message));
+
+await step('publish/subscribe', async () => {
+  assert.equal(await subscriber.subscribe('a', 'b', 'c'), 3);
+  assert.equal(await subscriber.psubscribe('n*'), 4);
+  assert.equal(await subscriber.unsubscribe('b'), 3);
+  assert.equal(await redis.publish('a', 'one'), 1);
+  assert.equal(await redis.publish('b', 'nobody'), 0);
+  assert.equal(await redis.publish('news', 'two'), 1);
+  await until(() => messages.length >= 2, 'the messages are there');
+  assert.deepEqual(messages.splice(0), [['a', 'one'], ['n*', 'news', 'two']]);
+  assert.deepEqual((await redis.pubsub('CHANNELS')).sort(), ['a', 'c']);
+});
+
 await step('reconnect', async () => {
   await redis.set('before', 'restart');
   await restartOfServer();
   await until(async () => (await redis.get('before')) === 'restart', 'the client is connected again');
   assert.equal(await redis.client('GETNAME'), 'ioredis-test');
+  await until(async () => (await redis.publish('news', 'again')) === 1, 'the subscriber is subscribed again');
+  await until(() => messages.length >= 1, 'the message is there');
+  assert.deepEqual(messages, [['n*', 'news', 'again']]);
+  await subscriber.quit();
 });
 
 assert.equal(await redis.quit(), 'OK');

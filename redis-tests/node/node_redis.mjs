@@ -65,6 +65,27 @@ async function session(RESP) {
     assert.ok((await client.clientList()).length >= 1);
   });
 
+  await step(named('publish/subscribe'), async () => {
+    const subscriber = await connect(RESP);
+    const messages = [];
+    const listener = (message, channel) => messages.push([channel, message]);
+    await subscriber.subscribe(['a', 'b'], listener);
+    await subscriber.pSubscribe('n*', listener);
+    await subscriber.sSubscribe('s', listener);
+    await subscriber.unsubscribe('b');
+    if (RESP === 3) assert.equal(await subscriber.get('k'), 'w');
+    assert.equal(await client.publish('a', 'one'), 1);
+    assert.equal(await client.publish('b', 'nobody'), 0);
+    assert.equal(await client.publish('news', 'two'), 1);
+    assert.equal(await client.sPublish('s', 'three'), 1);
+    await until(() => messages.length >= 3, 'the messages are there');
+    assert.deepEqual(messages, [['a', 'one'], ['news', 'two'], ['s', 'three']]);
+    assert.deepEqual(await client.pubSubChannels(), ['a']);
+    assert.equal(await client.pubSubNumPat(), 1);
+    await subscriber.close();
+    await until(async () => (await client.publish('a', 'x')) === 0, 'closing ended the subscription');
+  });
+
   await step(named('reconnect'), async () => {
     await client.set('before', 'restart');
     await restartOfServer();
