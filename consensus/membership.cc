@@ -101,7 +101,8 @@ void Group::drive_transfer() {
     failed_successor_ = std::exchange(transfer_to_, kNoPeer);
     return;
   }
-  if (transfer_asked_ || successor->match() < log_.last()) return;
+  // With all of the log committed, nobody who waits for it is left without an answer.
+  if (transfer_asked_ || successor->match() < log_.last() || commit_ < log_.last()) return;
   transfer_asked_ = lease_over_ = true;
   outbox_.push_back(message(MessageKind::kTimeoutNow, transfer_to_));
 }

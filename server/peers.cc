@@ -182,7 +182,9 @@ void Peers::tell_lives() {
 void Peers::admitted() {
   unsigned with_shards = 0;
   for (unsigned i = 0; i < node_.workers(); ++i) with_shards += i < node_.shards() ? 1 : 0;
-  if (++admitted_workers_ != with_shards || founding_.state() != Founding::State::kStranger) return;
+  if (++admitted_workers_ != with_shards) return;
+  log_info("cluster: this node votes");
+  if (founding_.state() != Founding::State::kStranger) return;
   founding_.admit();
   advance_founding();
 }
@@ -244,11 +246,21 @@ Result<> Peers::take_message(unsigned node, std::span<const std::string_view> wo
   if (words.empty()) return Error{ErrorCode::kInvalid, "an empty message"};
   if (words[0] == cluster::kRaftMessage) return take_raft(node, words);
   if (words[0] == kRebuildMessage) return take_rebuild(node, words);
+  if (words[0] == kPublishMessage) return take_publication(words);
   if (words[0] == kCallMessage) return take_call(node, words);
   if (words[0] == kAnswerMessage) return take_answer(node, words);
   if (words[0] != Founding::kFoundingMessage) return Error{ErrorCode::kNotFound, "an unknown message"};
   if (Result<> received = founding_.receive(nodes_.all[node].name, words); !received) return received;
   advance_founding();
+  return {};
+}
+
+Result<> Peers::take_publication(std::span<const std::string_view> words) {
+  if (words.size() < 5 || (words[2] != "0" && words[2] != "1")) {
+    return Error{ErrorCode::kInvalid, "a malformed publication"};
+  }
+  if (words[1] != "1") return Error{ErrorCode::kNotFound, "a publication of another version"};
+  node_.worker(0).deliver_publication(words[3], words[4], words[2] == "1");
   return {};
 }
 

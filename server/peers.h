@@ -25,6 +25,9 @@ namespace capstan {
 
 class Node;
 
+// A message of PUBLISH: publish 1 <sharded: 0 or 1> <channel> <message>.
+inline constexpr std::string_view kPublishMessage = "publish";
+
 class Peers {
  public:
   // Reads or makes the node's identity under `directory`, which holds the shards; found there: whether they were
@@ -63,6 +66,7 @@ class Peers {
   Result<> take_rebuild(unsigned node, std::span<const std::string_view> words);
   Result<> take_call(unsigned node, std::span<const std::string_view> words);
   Result<> take_answer(unsigned node, std::span<const std::string_view> words);
+  Result<> take_publication(std::span<const std::string_view> words);
   void advance_founding();
   Result<> check_shards() const;
   void found_shards();

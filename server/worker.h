@@ -196,6 +196,8 @@ class Worker {
   size_t publish_here(const Publication& publication);
   // To all subscribers of the node. done gets the number of messages, on this worker and not before this returns.
   void publish(const Publication& publication, absl::AnyInvocable<void(size_t)> done);
+  // To the other nodes that are connected, if there are any.
+  void publish_elsewhere(const Publication& publication);
   // What was published on another node: to all subscribers of this one. Called on one of its workers, for all
   // publications of a publisher on the same one.
   void deliver_publication(std::string_view channel, std::string_view message, bool sharded);

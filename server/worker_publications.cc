@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "server/node.h"
+#include "server/words.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -136,6 +137,20 @@ void Worker::publish(const Publication& publication, absl::AnyInvocable<void(siz
   if (tally->left > 0) return;
   ++tally->left;
   post(index_, [tally](Worker&) { tally->add(0); });
+}
+
+void Worker::publish_elsewhere(const Publication& publication) {
+  const Peers* const peers = node_.peers();
+  if (peers == nullptr) return;
+  for (unsigned node = 0; node < to_peers_.size(); ++node) {
+    if (!peers->connected(node)) continue;
+    MessageWriter message(to_peers_[node]);
+    message.word(kPublishMessage);
+    message.word("1");
+    message.number(publication.sharded ? 1 : 0);
+    message.word(publication.channel);
+    message.word(publication.message);
+  }
 }
 
 void Worker::deliver_publication(std::string_view channel, std::string_view message, bool sharded) {

@@ -116,8 +116,8 @@ Outcome ssubscribe(Call& call) {
 Outcome publish_message(Call& call, bool sharded) {
   Worker& worker = call.session->worker;
   const Publication publication{call.args[1], call.args[2], sharded};
-  // Here it leaves for the other nodes, too, once there are links to them; there it comes to
-  // Worker::deliver_publication(). The reply is about this node's subscribers alone.
+  worker.publish_elsewhere(publication);
+  // The reply is about this node's subscribers alone.
   if (!worker.others_subscribe()) {
     call.reply().integer(static_cast<int64_t>(worker.publish_here(publication)));
     return Outcome::kDone;
