@@ -52,7 +52,7 @@ void write_server(InfoText& text, const InfoContext& context) {
   text.field("redis_git_sha1", "00000000");
   text.field("redis_git_dirty", 0);
   text.field("redis_build_id", "0");
-  text.field("redis_mode", "standalone");
+  text.field("redis_mode", context.settings.cluster ? "cluster" : "standalone");
   text.field("os", operating_system());
   text.field("arch_bits", 64);
   text.field("monotonic_clock", "POSIX clock_gettime");

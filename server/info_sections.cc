@@ -109,20 +109,6 @@ void write_stats(InfoText& text, const InfoContext& context) {
   text.field("eventloop_turns", total(report, &WorkerReport::turns));
 }
 
-void write_replication(InfoText& text, const InfoContext& context) {
-  text.field("role", "master");
-  text.field("connected_slaves", 0);
-  text.field("master_failover_state", "no-failover");
-  text.field("master_replid", context.node.run_id());
-  text.field("master_replid2", std::string(40, '0'));
-  text.field("master_repl_offset", 0);
-  text.field("second_repl_offset", -1);
-  text.field("repl_backlog_active", 0);
-  text.field("repl_backlog_size", 0);
-  text.field("repl_backlog_first_byte_offset", 0);
-  text.field("repl_backlog_histlen", 0);
-}
-
 void write_modules(InfoText&, const InfoContext&) {}
 
 void write_commandstats(InfoText& text, const InfoContext& context) {
@@ -171,8 +157,6 @@ void write_latencystats(InfoText& text, const InfoContext& context) {
   }
 }
 
-void write_cluster(InfoText& text, const InfoContext&) { text.field("cluster_enabled", 0); }
-
 constexpr InfoSection kSections[] = {
     {"server", "Server", true, write_server},
     {"clients", "Clients", true, write_clients},
@@ -186,6 +170,7 @@ constexpr InfoSection kSections[] = {
     {"errorstats", "Errorstats", true, write_errorstats},
     {"latencystats", "Latencystats", false, write_latencystats},
     {"cluster", "Cluster", true, write_cluster},
+    {"raft", "Raft", true, write_raft},
     {"journal", "Journal", true, write_journal},
     {"lmdb", "LMDB", true, write_lmdb},
     {"shards", "Shards", true, write_shards},

@@ -11,6 +11,7 @@
 #include "server/memory_use.h"
 #include "server/node_report.h"
 #include "server/settings.h"
+#include "server/topology.h"
 
 namespace capstan {
 
@@ -44,6 +45,7 @@ struct InfoContext {
   Node& node;
   const Settings& settings;
   const NodeReport& report;
+  const Topology& topology;
   MemoryUse memory;
   int64_t now_ms = 0;
 };
@@ -62,6 +64,12 @@ std::span<const InfoSection> info_sections();
 void write_server(InfoText& text, const InfoContext& context);
 void write_memory(InfoText& text, const InfoContext& context);
 void write_cpu(InfoText& text, const InfoContext& context);
+// info_cluster.cc: the shards' groups, and what of them Redis has words for.
+void write_replication(InfoText& text, const InfoContext& context);
+void write_replication(InfoText& text, const Topology& topology, std::string_view run_id);
+void write_cluster(InfoText& text, const InfoContext& context);
+void write_raft(InfoText& text, const InfoContext& context);
+void write_raft(InfoText& text, const Topology& topology);
 // info_storage.cc: data and durability.
 void write_persistence(InfoText& text, const InfoContext& context);
 void write_journal(InfoText& text, const InfoContext& context);

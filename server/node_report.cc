@@ -14,6 +14,7 @@ ShardReport report_shard(Shard& shard) {
   const lmdb_store::Keyspace& keyspace = shard.keyspace();
   ShardReport report;
   report.id = shard.id();
+  report.status = shard.status();
   for (Database database = 0; database < kUserDatabases; ++database) {
     report.keys[database] = keyspace.keys(database);
     report.expiring_keys[database] = keyspace.expiring_keys(database);

@@ -15,6 +15,7 @@ namespace capstan {
 
 struct ShardReport {
   ShardId id = 0;
+  ShardStatus status;
   std::array<uint64_t, kUserDatabases> keys{};
   std::array<uint64_t, kUserDatabases> expiring_keys{};  // of them, those with a TTL
   uint64_t memory_bytes = 0;

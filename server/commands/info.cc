@@ -35,12 +35,23 @@ std::vector<const InfoSection*> chosen_sections(std::span<const std::string_view
   return {chosen.begin(), chosen.end()};  // rows of one array: pointers are in its order
 }
 
+std::vector<ShardStatus> statuses(const NodeReport& report) {
+  std::vector<ShardStatus> all;
+  for (const WorkerReport& worker : report) {
+    for (const ShardReport& shard : worker.shards) all.push_back(shard.status);
+  }
+  return all;
+}
+
 Outcome info(Call& call) {
   const std::vector<const InfoSection*> sections = chosen_sections(call.args.subspan(1));
   const LaterReply later(*call.session);
   gather_report(call.session->worker, [sections, later](Worker& worker, const NodeReport& report) {
     InfoText text;
-    const InfoContext context{worker.node(), *worker.node().settings(), report, memory_use(), worker.now_ms()};
+    const SettingsSnapshot settings = worker.node().settings();
+    const Topology topology(settings->cluster ? &*settings->cluster : nullptr, worker.dispatcher().shard_map(),
+                            statuses(report));
+    const InfoContext context{worker.node(), *settings, report, topology, memory_use(), worker.now_ms()};
     for (const InfoSection* const section : sections) {
       text.title(section->title);
       section->write(text, context);
