@@ -24,6 +24,7 @@ SUITES = [
     "compare",
     "differential",
     "consistency",
+    "topology",
     "clients",
     "pubsub",
     "concurrency",

@@ -197,6 +197,7 @@ std::span<const CommandSpec> server_commands();
 std::span<const CommandSpec> pubsub_commands();
 std::span<const CommandSpec> consistency_commands();
 std::span<const CommandSpec> cluster_commands();  // CLUSTER
+std::span<const CommandSpec> capstan_commands();  // CAPSTAN
 
 // Each writes the error and returns Outcome::kDone. The message begins with its code ("ERR …").
 Outcome reply_error(Call& call, std::string_view message);

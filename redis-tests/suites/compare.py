@@ -16,7 +16,11 @@ COVERED_ELSEWHERE = {
     "consistency": "consistency",
     "version": "consistency",
     "waitaof": "consistency",
-    "capstan": "consistency",
+    "capstan": "topology",
+    "capstan|help": "topology",
+    "capstan|nodes": "topology",
+    "capstan|shard": "topology",
+    "capstan|shards": "topology",
     "shutdown": "lifecycle",
     "monitor": "compare/monitor",
 }
