@@ -247,6 +247,7 @@ Result<> Peers::take_message(unsigned node, std::span<const std::string_view> wo
   if (words[0] == cluster::kRaftMessage) return take_raft(node, words);
   if (words[0] == kRebuildMessage) return take_rebuild(node, words);
   if (words[0] == kPublishMessage) return take_publication(words);
+  if (words[0] == kTransferMessage) return take_transfer(words);
   if (words[0] == kCallMessage) return take_call(node, words);
   if (words[0] == kAnswerMessage) return take_answer(node, words);
   if (words[0] != Founding::kFoundingMessage) return Error{ErrorCode::kNotFound, "an unknown message"};
@@ -261,6 +262,22 @@ Result<> Peers::take_publication(std::span<const std::string_view> words) {
   }
   if (words[1] != "1") return Error{ErrorCode::kNotFound, "a publication of another version"};
   node_.worker(0).deliver_publication(words[3], words[4], words[2] == "1");
+  return {};
+}
+
+Result<> Peers::take_transfer(std::span<const std::string_view> words) {
+  WordReader in(words.subspan(1));
+  if (in.next() != "1") return Error{ErrorCode::kNotFound, "a transfer of another version"};
+  const auto shard = in.number<ShardId>();
+  const std::string_view to = in.next();
+  if (!in.ok() || shard >= node_.shards()) return Error{ErrorCode::kInvalid, "a malformed transfer"};
+  node_.worker(0).post(shard % node_.workers(), [shard, to = std::string(to)](Worker& worker) {
+    // It was asked once; if it does not lead any more, whoever wants it asks again.
+    const GroupMember* const member = worker.executor().shard(shard)->member();
+    if (member == nullptr || !member->group().leads()) return;
+    if (const Result<> begun = worker.transfer(shard, to); !begun)
+      log_info("shard " + std::to_string(shard) + ": " + begun.error().message);
+  });
   return {};
 }
 

@@ -27,6 +27,8 @@ class Node;
 
 // A message of PUBLISH: publish 1 <sharded: 0 or 1> <channel> <message>.
 inline constexpr std::string_view kPublishMessage = "publish";
+// Of CAPSTAN TRANSFER, to the leader: transfer 1 <shard> <node>.
+inline constexpr std::string_view kTransferMessage = "transfer";
 
 class Peers {
  public:
@@ -67,6 +69,7 @@ class Peers {
   Result<> take_call(unsigned node, std::span<const std::string_view> words);
   Result<> take_answer(unsigned node, std::span<const std::string_view> words);
   Result<> take_publication(std::span<const std::string_view> words);
+  Result<> take_transfer(std::span<const std::string_view> words);
   void advance_founding();
   Result<> check_shards() const;
   void found_shards();

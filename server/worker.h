@@ -177,6 +177,8 @@ class Worker {
   void set_life(unsigned node, consensus::PeerId life);
   void peer_connected(unsigned node);
   void peer_lost(unsigned node);
+  // Has the shard's leader hand it over to that node; whoever leads is asked. Errors are ready to be replied.
+  Result<> transfer(ShardId shard, std::string_view to);
   // Hands over what its shards lead, as far as others can take it, then calls done.
   void retire_groups(Action done);
 

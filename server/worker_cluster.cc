@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "cluster/message_codec.h"
 #include "server/node.h"
+#include "server/words.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -77,6 +78,26 @@ void Worker::peer_lost(unsigned node) {
     }
   }
   executor_.on_peer_lost(node);
+}
+
+Result<> Worker::transfer(ShardId shard, std::string_view to) {
+  GroupMember* const member = executor_.shard(shard)->member();
+  if (member != nullptr && member->group().leads()) {
+    if (to == member->leader()) return {};
+    if (!member->serves()) return Error{ErrorCode::kExists, "TRYAGAIN the leadership of the shard is moving"};
+    const Result<> begun = member->transfer(to, boot_ns());
+    return begun ? begun : Error{begun.error().code, "ERR " + begun.error().message};
+  }
+  resp::OutputBuffer* const leader = member == nullptr ? nullptr : to_node(member->leader());
+  if (leader == nullptr) {
+    return Error{ErrorCode::kNotFound, "CLUSTERDOWN no leader for shard " + std::to_string(shard)};
+  }
+  MessageWriter message(*leader);
+  message.word(kTransferMessage);
+  message.word("1");
+  message.number(shard);
+  message.word(to);
+  return {};
 }
 
 // Entries leave for the followers before this node's own disk has them; both then work at the same time.

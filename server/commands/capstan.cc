@@ -2,6 +2,9 @@
 #include "server/commands/arguments.h"
 #include "server/commands/help.h"
 #include "server/commands/topology_reply.h"
+#include "server/node.h"
+#include "server/session.h"
+#include "server/worker.h"
 
 namespace capstan {
 namespace {
@@ -21,6 +24,28 @@ Outcome shard(Call& call) {
   });
 }
 
+// On the worker that has the shard; if another node leads it, that one is asked.
+Outcome transfer(Call& call) {
+  const std::optional<int64_t> number = integer_argument(call, 2);
+  if (!number) return Outcome::kDone;
+  if (call.node->peers() == nullptr) return reply_error(call, "ERR a single node leads all its shards");
+  if (*number < 0 || *number >= call.node->shards()) return reply_error(call, "ERR there is no such shard");
+  if (!call.node->peers()->find(call.args[3])) return reply_error(call, "ERR there is no such node");
+  Worker& worker = call.session->worker;
+  const auto shard = static_cast<ShardId>(*number);
+  worker.post(shard % call.node->workers(), [shard, to = std::string(call.args[3]), self = worker.index(),
+                                             later = LaterReply(*call.session)](Worker& owner) {
+    const Result<> asked = owner.transfer(shard, to);
+    owner.post(self, [later, error = asked ? std::string() : asked.error().message](Worker&) {
+      resp::OutputBuffer out;
+      resp::Writer writer(out, later.protocol());
+      error.empty() ? writer.ok() : writer.error(error);
+      later.send(out.view());
+    });
+  });
+  return Outcome::kLater;
+}
+
 Outcome help(Call& call) {
   return reply_help(call, "CAPSTAN",
                     {
@@ -33,6 +58,8 @@ Outcome help(Call& call) {
                         "more.",
                         "SHARDS",
                         "    The shards that this node holds: slots, leader, term, replicas.",
+                        "TRANSFER <id> <node>",
+                        "    Asks the shard's leader to hand it over to that node; it does once that node has all.",
                     });
 }
 
@@ -75,6 +102,15 @@ constexpr CommandSpec kSubcommands[] = {
      .complexity = "O(N) for N shards",
      .summary = "Lists the shards that this node holds: slots, leader, term, replicas",
      .tips = kTips},
+    {.name = "transfer",
+     .arity = 4,
+     .flags = kAdmin | kStale | kNoMulti,
+     .run = transfer,
+     .group = "server",
+     .since = "capstan",
+     .complexity = "O(1)",
+     .summary = "Asks a shard's leader to hand it over to another node",
+     .syntax = "<shard:integer> <node:string>"},
 };
 
 constexpr CommandSpec kCommands[] = {
