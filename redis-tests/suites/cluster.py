@@ -36,7 +36,7 @@ def empty_cluster(context):
 
 def expect(client, raw, *command):
     reply = client.call(*command)
-    assert reply.raw == raw, "%s answered %s" % (command, show(reply))
+    assert reply.raw == raw, "%s answered %s" % (str(command)[:100], show(reply))
 
 
 def expect_unavailable(node):
