@@ -441,6 +441,26 @@ def test_watch_over_a_change_of_leader(context):
         cluster.mend()
 
 
+def test_publications_reach_all_nodes(context):
+    cluster = empty_cluster(context)
+    wait_until_right(lambda: [node for node in cluster.nodes if not connected_to_all(node)], "all are connected")
+    for subscriber in cluster.nodes:
+        with subscriber.connect() as client:
+            client.call("SUBSCRIBE", "news")
+            for publisher in cluster.nodes:
+                with publisher.connect() as other:
+                    here = 1 if publisher is subscriber else 0
+                    for n in range(3):
+                        expect(other, b":%d\r\n" % here, "PUBLISH", "news", "%s %d" % (publisher, n))
+                for n in range(3):
+                    message = client.read().plain()
+                    assert message == [b"message", b"news", b"%s %d" % (publisher.name.encode(), n)], message
+
+
+def connected_to_all(node):
+    return node.call("CLUSTER", "NODES").value.count(b" connected") == len(node.network.names)
+
+
 def test_leadership_is_transferred(context):
     """CAPSTAN TRANSFER, under load: to every node in turn, and nothing is lost."""
     cluster = context.cluster()
