@@ -87,6 +87,11 @@ class Context:
         self.require_capstan()
         return self._keep(Tree(self.program), False)
 
+    def require_deep(self):
+        """For tests that are long and of a kind with others."""
+        if not self.deep:
+            raise Skip("with --deep")
+
     def require_capstan(self):
         if self.is_redis:
             raise Skip("only for capstan-server")

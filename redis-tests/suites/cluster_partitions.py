@@ -49,6 +49,7 @@ def test_leader_isolated(context):
 
 
 def test_follower_isolated(context):
+    context.require_deep()
     def cut(cluster, leader):
         alone = cluster.others(leader)[-1]
         cluster.isolate(alone)
@@ -69,6 +70,7 @@ def test_minority_of_five_with_the_leader(context):
 
 
 def test_minority_of_five_without_the_leader(context):
+    context.require_deep()
     def cut(cluster, leader):
         majority = [leader, *cluster.others(leader)[:2]]
         minority = cluster.others(*majority)
@@ -102,6 +104,7 @@ def test_nobody_has_a_majority(context):
 
 def test_reads_at_an_isolated_leader(context):
     """It may answer while nobody else can lead, and never later: again and again, at whatever moment."""
+    context.require_deep()
     cluster = context.cluster()
     for number in range(30 if context.deep else 5):
         leader = cluster.wait_for_leader()
@@ -131,6 +134,7 @@ def leads(nodes):
 
 
 def test_one_way_leader_to_a_follower(context):
+    context.require_deep()
     def cut(cluster, leader):
         cluster.one_way(leader, cluster.others(leader)[0])
         return cluster.nodes, [], []
@@ -139,6 +143,7 @@ def test_one_way_leader_to_a_follower(context):
 
 
 def test_one_way_a_follower_to_the_leader(context):
+    context.require_deep()
     def cut(cluster, leader):
         cluster.one_way(cluster.others(leader)[0], leader)
         return cluster.nodes, [], []
@@ -172,6 +177,7 @@ def test_one_way_all_to_the_leader(context):
 
 def test_one_way_around(context):
     """Each of three hears one and is heard by the other one: no majority hears each other; nobody may take a write."""
+    context.require_deep()
     cluster = context.cluster()
     first, second, third = cluster.nodes
     with Readers(cluster) as readers, Book(cluster.nodes) as book:
@@ -190,6 +196,7 @@ def test_one_way_around(context):
 
 def test_bridge_with_the_leader_at_one_end(context):
     """The other end does not see it, and must not keep the rest from working."""
+    context.require_deep()
 
     def cut(cluster, leader):
         middle = cluster.others(leader)[0]
@@ -209,6 +216,7 @@ def test_bridge_with_the_leader_in_the_middle(context):
 
 def test_bridge_of_five(context):
     """Either half has a majority with the one in the middle, which cannot be of both."""
+    context.require_deep()
 
     def cut(cluster, leader):
         middle = cluster.others(leader)[1]
@@ -234,6 +242,7 @@ def test_one_partition_after_the_other(context):
 
 
 def test_lossy_network(context):
+    context.require_deep()
     cluster = context.cluster(needs=["loss"])
     with Readers(cluster) as readers, Book(cluster.nodes) as book:
         cluster.loss(5)
@@ -248,6 +257,7 @@ def test_lossy_network(context):
 
 def test_slow_network(context):
     """30 ms each way is a long way for heartbeats, and no reason to lose a leader for good."""
+    context.require_deep()
     cluster = context.cluster(needs=["delay"])
     with Readers(cluster) as readers, Book(cluster.nodes) as book:
         cluster.delay(30)

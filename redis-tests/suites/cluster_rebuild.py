@@ -106,6 +106,7 @@ def test_a_follower_behind_the_log(context):
 
 def test_a_rebuild_is_interrupted(context):
     """By a crash of either side: it starts over."""
+    context.require_deep()
     cluster = context.cluster(directives={"shards": 64})
     leader = cluster.wait_for_leader()
     follower = cluster.others(leader)[0]

@@ -21,6 +21,7 @@ COVERED_ELSEWHERE = {
     "capstan|nodes": "topology",
     "capstan|shard": "topology",
     "capstan|shards": "topology",
+    "capstan|transfer": "cluster",
     "shutdown": "lifecycle",
     "monitor": "compare/monitor",
 }
