@@ -98,7 +98,9 @@ void Topology::place_shard(const ShardStatus& shard) {
   }
   for (const ReplicaStatus& replica : shard.replicas) {
     const size_t member = index_of(replica.node);
-    if (member < members_.size() && member != leader) members_[member].follows.push_back(shard.id);
+    if (member == members_.size() || member == leader) continue;
+    std::vector<ShardId>& follows = members_[member].follows;
+    if (follows.empty() || follows.back() != shard.id) follows.push_back(shard.id);
   }
 }
 
@@ -157,8 +159,15 @@ std::vector<Topology::Holder> Topology::holders(const ShardStatus& shard) const 
     const Member* const member = find(replica.node);
     if (member == nullptr) continue;
     const bool known = shard.leads || member == self_;
-    holders.push_back(
-        {member, replica.node == shard.leader, known && replica.rebuilding, offset(shard, replica, *member)});
+    const Holder holder{member, replica.node == shard.leader, known && replica.rebuilding,
+                        offset(shard, replica, *member)};
+    const auto earlier =
+        std::find_if(holders.begin(), holders.end(), [member](const Holder& other) { return other.member == member; });
+    if (earlier == holders.end()) {
+      holders.push_back(holder);
+    } else if (replica.active) {
+      *earlier = holder;
+    }
   }
   std::sort(holders.begin(), holders.end(),
             [](const Holder& a, const Holder& b) { return a.leads != b.leads ? a.leads : a.member < b.member; });

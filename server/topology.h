@@ -76,7 +76,8 @@ class Topology {
   const ShardStatus* shard(ShardId id) const;
   // nullptr: none is known.
   const Member* leader(const ShardStatus& shard) const;
-  // Those of the configuration: the shard's leader first if one is known, then the others in order of their names.
+  // Those of the configuration: the shard's leader first if one is known, then the others in order of their names. Each
+  // once, also while a group has two replicas on a node, of which one takes the other's place: the one that answers.
   std::vector<Holder> holders(const ShardStatus& shard) const;
 
  private:

@@ -266,6 +266,20 @@ BOOST_AUTO_TEST_CASE(capstan_shard) {
                         "%3 $4 node $2 n2 $4 peer $3 102 $5 voter #t %3 $4 node $2 n3 $4 peer $3 103 $5 voter #t ");
 }
 
+BOOST_AUTO_TEST_CASE(a_node_whose_replica_is_replaced_counts_once) {
+  ShardStatus shard = led_by("n1", 0, 5);
+  shard.replicas[1].active = false;
+  shard.replicas.push_back({"n2", 104, false, 7, true, true});
+  const View view("n1", {shard}, 1);
+  BOOST_CHECK(view.topology.members()[1].follows == std::vector<ShardId>{0});
+  BOOST_CHECK(!view.topology.members()[1].failing);
+  const std::vector<Topology::Holder> holders = view.topology.holders(shard);
+  BOOST_REQUIRE_EQUAL(holders.size(), 3u);
+  BOOST_CHECK_EQUAL(holders[1].member->node->name, "n2");
+  BOOST_CHECK(holders[1].rebuilding && holders[1].offset == 7);
+  BOOST_CHECK_EQUAL(view.write(write_role), "*3 $6 master :12 *2 *3 $3 ::1 $4 7002 $1 7 *3 $3 db3 $4 7003 $2 11 ");
+}
+
 BOOST_AUTO_TEST_CASE(a_node_that_is_not_configured_is_nobody) {
   ShardStatus shard = shard_of_three(0, "gone", 5);
   shard.replicas.push_back({"gone", 104});
