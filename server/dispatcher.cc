@@ -280,6 +280,11 @@ void Dispatcher::route(Connection& connection, const Request& given) {
 
 Dispatcher::Next Dispatcher::check_replicas(Connection& connection, const Request& request) {
   const Consistency& consistency = request.consistency;
+  if (worker_.settings().cluster &&
+      (!consistency.after.empty() || consistency.max_age_ms >= 0 || consistency.session)) {
+    reject(connection, "ERR AFTER, MAXAGE and SESSION are not supported yet in a cluster", request.spec);
+    return Next::kAnswered;
+  }
   const uint32_t wanted = consistency.read.needed(kReplicas);
   if (wanted <= kReplicas || !involves(connection.session, *request.spec, kReadonly)) return Next::kGoOn;
   reject(connection,

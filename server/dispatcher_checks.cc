@@ -130,13 +130,6 @@ Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
   } else if (request.consistency.has_id) {
     error = "ERR CONSISTENCY STRONG ID is not supported yet: remembered results come with replication";
   }
-  if (error.empty() && worker_.settings().cluster && !request.consistency.after.empty()) {
-    error = "ERR AFTER is not supported yet in a cluster";
-  } else if (error.empty() && worker_.settings().cluster && request.consistency.max_age_ms >= 0) {
-    error = "ERR MAXAGE is not supported yet in a cluster";
-  } else if (error.empty() && worker_.settings().cluster && request.consistency.session) {
-    error = "ERR SESSION is not supported yet in a cluster";
-  }
   if (error.empty()) return Next::kGoOn;
   reject(connection, error, &spec);
   return Next::kAnswered;

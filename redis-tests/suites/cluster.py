@@ -441,6 +441,25 @@ def test_watch_over_a_change_of_leader(context):
         cluster.mend()
 
 
+def test_what_is_not_there_yet_says_so(context):
+    cluster = empty_cluster(context)
+    with cluster.nodes[0].connect() as client:
+        for command in (
+            ("CONSISTENCY", "EVENTUAL", "SET", "k", "v"),
+            ("CONSISTENCY", "LOCAL", "SET", "k", "v"),
+            ("CONSISTENCY", "EVENTUAL", "GET", "k"),
+            ("CONSISTENCY", "LOCAL", "MAXAGE", "100", "GET", "k"),
+            ("CONSISTENCY", "STRONG", "SESSION", "GET", "k"),
+            ("CONSISTENCY", "STRONG", "ID", "client", "1", "INCR", "k"),
+            ("CONSISTENCY", "TOKEN"),
+        ):
+            reply = client.call(*command)
+            assert reply.is_error and b"not supported yet" in reply.value, "%s answered %s" % (command, show(reply))
+        expect(client, b"+OK\r\n", "CONSISTENCY", "LOCAL", "MAXAGE", "100")
+        assert client.call("GET", "k").is_error, "also as the connection's level"
+        assert cluster.insist(cluster.nodes[1], "EXISTS", "k").value == 0
+
+
 def test_publications_reach_all_nodes(context):
     cluster = empty_cluster(context)
     wait_until_right(lambda: [node for node in cluster.nodes if not connected_to_all(node)], "all are connected")

@@ -27,6 +27,7 @@ Outcome reset_level(Call& call) {
 
 // Everything that the shards have applied by now covers all that this connection has seen.
 Outcome get_token(Call& call) {
+  if (call.node->peers() != nullptr) return reply_error(call, "ERR TOKEN is not supported yet in a cluster");
   auto token = std::make_shared<std::vector<Token>>(call.node->workers());
   const LaterReply later(*call.session);
   call.session->worker.on_every_worker(
