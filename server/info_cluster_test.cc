@@ -3,9 +3,9 @@
 #include "server/info_sections.h"
 #include "server/topology_testing.h"
 
-BOOST_AUTO_TEST_SUITE(info_cluster_test)
+namespace capstan {
 
-using namespace capstan;
+BOOST_AUTO_TEST_SUITE(info_cluster_test)
 
 namespace {
 
@@ -78,3 +78,5 @@ BOOST_AUTO_TEST_CASE(a_learner_whose_leader_is_lost) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace capstan

@@ -156,7 +156,7 @@ Result<> Node::start() {
   if (!listening) return listening.error();
   const Result<> opened = open_shards();
   if (!opened) return opened.error();
-  if (const Result<> recovered = open_journals(); !recovered) return recovered;
+  if (Result<> recovered = open_journals(); !recovered) return recovered;
   return peers_ ? peers_->start() : Result<>();
 }
 

@@ -7,9 +7,9 @@
 
 #include "base/random.h"
 
-BOOST_AUTO_TEST_SUITE(subscriptions_test)
+namespace capstan {
 
-using namespace capstan;
+BOOST_AUTO_TEST_SUITE(subscriptions_test)
 
 namespace {
 
@@ -173,3 +173,5 @@ BOOST_AUTO_TEST_CASE(random_changes_agree_with_a_list) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace capstan

@@ -5,9 +5,9 @@
 
 #include "server/topology_testing.h"
 
-BOOST_AUTO_TEST_SUITE(topology_test)
+namespace capstan {
 
-using namespace capstan;
+BOOST_AUTO_TEST_SUITE(topology_test)
 using namespace std::string_literals;
 
 namespace {
@@ -290,3 +290,5 @@ BOOST_AUTO_TEST_CASE(a_node_that_is_not_configured_is_nobody) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace capstan

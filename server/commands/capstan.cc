@@ -50,12 +50,10 @@ Outcome help(Call& call) {
   return reply_help(call, "CAPSTAN",
                     {
                         "NODES",
-                        "    The cluster's nodes as they are configured, and how many shards each of them leads and "
-                        "follows; none",
-                        "    if this server is a single node.",
+                        "    The nodes as they are configured, and how many shards each leads and follows; none if",
+                        "    this server is a single node.",
                         "SHARD <id>",
-                        "    All that this node knows of a shard that it holds; of the followers only the leader knows "
-                        "more.",
+                        "    All that this node knows of a shard that it holds; its leader knows most.",
                         "SHARDS",
                         "    The shards that this node holds: slots, leader, term, replicas.",
                         "TRANSFER <id> <node>",

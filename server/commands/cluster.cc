@@ -139,8 +139,7 @@ Outcome help(Call& call) {
           "MYID",
           "    The id of this node.",
           "NODES",
-          "    A line for each node: <id> <host>:<port>@<cluster port> <flags> <master> 0 0 <epoch> <link>"
-          " <slots> ...",
+          "    A line for each node: <id> <host>:<port>@<cluster port> <flags> <master> 0 0 <epoch> <link> <slots> ...",
           "SHARDS",
           "    The slots of each shard, and the nodes that hold it.",
           "SLOTS",
