@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 #include "base/check.h"
@@ -16,8 +17,27 @@
 
 namespace capstan::bench {
 
+namespace {
+
+uint64_t number(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string wait_command(uint32_t replicas) {
+  const std::string digits = std::to_string(replicas);
+  return "*3\r\n$4\r\nWAIT\r\n$" + std::to_string(digits.size()) + "\r\n" + digits + "\r\n$1\r\n0\r\n";
+}
+
+}  // namespace
+
 Driver::Driver(const DriverOptions& options, Budget& budget)
-    : options_(options), budget_(budget), writer_(options.workload, options.seed), received_(kReceiveBytes) {}
+    : options_(options),
+      budget_(budget),
+      writer_(options.workload, options.seed),
+      wait_(wait_command(options.wait_replicas)),
+      received_(kReceiveBytes) {}
 
 Driver::~Driver() {
   for (Client& client : clients_)
@@ -71,7 +91,11 @@ void Driver::next_batch(Client& client) {
   client.out.clear();
   client.written = 0;
   for (uint32_t i = 0; i < share.count; ++i) writer_.append(share.first + i, client.out);
-  client.waiting = share.count;
+  client.commands = client.waiting = share.count;
+  if (options_.wait_replicas > 0) {
+    client.out += wait_;
+    ++client.waiting;
+  }
   client.busy = true;
   ++busy_;
   client.sent_ns = monotonic_ns();
@@ -122,19 +146,22 @@ bool Driver::read_replies(Client& client, std::string_view input) {
     if (reply.is_push()) continue;
     if (client.waiting == 0) return false;
     --client.waiting;
-    count(reply, client.sent_ns, now_ns);
+    count(client, reply, now_ns);
   }
   client.received = std::string(input);
   return input.empty() || outcome == Outcome::kIncomplete;
 }
 
-void Driver::count(const resp::Reply& reply, int64_t sent_ns, int64_t now_ns) {
+void Driver::count(Client& client, const resp::Reply& reply, int64_t now_ns) {
   auto second = static_cast<size_t>((now_ns - start_ns_) / 1'000'000'000);
   if (second >= seconds_.size()) seconds_.resize(second + 1);
-  seconds_[second].latency.record(now_ns - sent_ns);
-  if (!reply.is_error()) return;
+  const bool waits = options_.wait_replicas > 0;
+  const uint32_t done = !waits ? 1 : client.waiting == 0 ? client.commands : 0;
+  for (uint32_t i = 0; i < done; ++i) seconds_[second].latency.record(now_ns - client.sent_ns);
+  const bool too_few = waits && client.waiting == 0 && number(reply.text) < options_.wait_replicas;
+  if (!reply.is_error() && !too_few) return;
   ++seconds_[second].errors;
-  if (first_error_.empty()) first_error_ = reply.text;
+  if (first_error_.empty()) first_error_ = too_few ? "too few replicas: " + std::string(reply.text) : reply.text;
 }
 
 void Driver::close(Client& client, const std::string& why) {

@@ -21,6 +21,8 @@ struct DriverOptions {
   socklen_t address_bytes = 0;
   uint32_t clients = 50;  // of this driver
   uint32_t pipeline = 1;
+  uint32_t wait_replicas =
+      0;  // above 0, a batch ends with WAIT of so many, and its commands count when that is answered
   WorkloadOptions workload;
   uint64_t seed = 1;
 };
@@ -57,8 +59,9 @@ class Driver {
 
   struct Client {
     int fd = -1;
-    bool busy = false;     // from the sending of a batch until its last reply
-    uint32_t waiting = 0;  // replies still to come for the batch
+    bool busy = false;      // from the sending of a batch until its last reply
+    uint32_t waiting = 0;   // replies still to come for the batch
+    uint32_t commands = 0;  // of the batch, WAIT aside
     int64_t sent_ns = 0;
     std::string out;  // the batch; [written, size) is still to be sent
     size_t written = 0;
@@ -72,13 +75,14 @@ class Driver {
   void receive(Client& client);
   // What is in `input`, which begins with what the client had received before; false if it is not RESP.
   bool read_replies(Client& client, std::string_view input);
-  void count(const resp::Reply& reply, int64_t sent_ns, int64_t now_ns);
+  void count(Client& client, const resp::Reply& reply, int64_t now_ns);
   void watch_writable(Client& client, bool on);
   void close(Client& client, const std::string& why);
 
   DriverOptions options_;
   Budget& budget_;
   CommandWriter writer_;
+  const std::string wait_;
   int epoll_fd_ = -1;
   int64_t start_ns_ = 0;
   uint32_t busy_ = 0;  // how many clients are

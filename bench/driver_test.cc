@@ -7,17 +7,23 @@
 #include <boost/test/unit_test.hpp>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 
 namespace capstan::bench {
 namespace {
 
-// A server for one connection. `answer` gets the number of the GET, from 1; an empty reply closes the connection.
+// A server for one connection. `answer` gets the number of the command, from 1; an empty reply closes the connection.
+// lines: of the commands, over and over.
 class ScriptedServer {
  public:
-  explicit ScriptedServer(std::function<std::string(int)> answer, size_t piece = 1 << 20)
-      : answer_(std::move(answer)), piece_(piece), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit ScriptedServer(std::function<std::string(int)> answer, size_t piece = 1 << 20,
+                          std::vector<int> lines = {kLinesOfGet})
+      : answer_(std::move(answer)),
+        piece_(piece),
+        lines_(std::move(lines)),
+        listener_(socket(AF_INET, SOCK_STREAM, 0)) {
     auto& address = reinterpret_cast<sockaddr_in&>(options.address);
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -34,10 +40,11 @@ class ScriptedServer {
     close(listener_);
   }
 
+  static constexpr int kLinesOfGet = 5, kLinesOfWait = 7;
   DriverOptions options;
 
  private:
-  static constexpr int kLinesPerGet = 5;
+  int lines_of(int command) const { return lines_[static_cast<size_t>(command) % lines_.size()]; }
 
   void serve() {
     int fd = accept(listener_, nullptr, nullptr);
@@ -47,7 +54,8 @@ class ScriptedServer {
       lines += static_cast<int>(std::count(buffer, buffer + size, '\n'));
       std::string out;
       bool over = false;
-      for (; commands < lines / kLinesPerGet && !over; ++commands) {
+      for (; !over && lines >= lines_of(commands); ++commands) {
+        lines -= lines_of(commands);
         std::string reply = answer_(commands + 1);
         over = reply.empty();
         out += reply;
@@ -61,6 +69,7 @@ class ScriptedServer {
 
   std::function<std::string(int)> answer_;
   size_t piece_;
+  std::vector<int> lines_;
   int listener_;
   std::thread thread_;
 };
@@ -111,6 +120,21 @@ BOOST_AUTO_TEST_CASE(commands_of_a_connection_that_breaks_are_lost) {
   BOOST_TEST(outcome.replies == 11u);
   BOOST_TEST(outcome.lost == 4u);
   BOOST_TEST(outcome.first_error == "the server closed the connection");
+}
+
+BOOST_AUTO_TEST_CASE(commands_count_when_enough_replicas_have_them) {
+  constexpr int kGet = ScriptedServer::kLinesOfGet;
+  ScriptedServer server([](int n) { return n % 3 != 0 ? "+OK\r\n"
+                                           : n == 6   ? ":1\r\n"
+                                                      : ":2\r\n"; }, 1 << 20,
+                        {kGet, kGet, ScriptedServer::kLinesOfWait});
+  server.options.pipeline = 2;
+  server.options.wait_replicas = 2;
+  Outcome outcome = drive(server.options, 20);
+  BOOST_TEST(outcome.replies == 20u);
+  BOOST_TEST(outcome.errors == 1u);
+  BOOST_TEST(outcome.lost == 0u);
+  BOOST_TEST(outcome.first_error == "too few replicas: 1");
 }
 
 BOOST_AUTO_TEST_CASE(a_server_that_says_more_than_was_asked_is_left) {

@@ -30,6 +30,7 @@ constexpr const char* kUsage = R"(usage: capstan-bench [options]
   --get-percent G        share of GETs in mixed (50)
   --clients C            connections (50)
   --pipeline P           commands per batch (1); a client waits for all replies before its next batch
+  --wait-replicas N      end each batch with WAIT N 0: its commands count when that is answered
   --threads T            threads of the generator (1)
   --seconds S            how long (10), or
   --requests N           how many commands
@@ -78,6 +79,7 @@ void set_option(Options& options, const std::string& name, const char* value) {
   if (name == "get-percent") workload.get_percent = static_cast<uint32_t>(get(0, 100));
   if (name == "clients") options.driver.clients = static_cast<uint32_t>(get(1, 100'000));
   if (name == "pipeline") options.driver.pipeline = static_cast<uint32_t>(get(1, 1'000'000));
+  if (name == "wait-replicas") options.driver.wait_replicas = static_cast<uint32_t>(get(1, 1000));
   if (name == "threads") options.threads = static_cast<uint32_t>(get(1, 64));
   if (name == "seconds") options.seconds = get(1, 1'000'000);
   if (name == "requests") options.requests = get(1, ~uint64_t{0});
@@ -89,7 +91,7 @@ void set_option(Options& options, const std::string& name, const char* value) {
 Options parse(int argc, char** argv) {
   std::vector<option> known;
   for (const char* name : {"host", "port", "workload", "keys", "key-prefix", "value-size", "get-percent", "clients",
-                           "pipeline", "threads", "seconds", "requests", "seed", "csv"})
+                           "pipeline", "wait-replicas", "threads", "seconds", "requests", "seed", "csv"})
     known.push_back({name, required_argument, nullptr, 'o'});
   for (const char* name : {"load", "json", "help"}) known.push_back({name, no_argument, nullptr, 'o'});
   known.push_back({nullptr, 0, nullptr, 0});

@@ -2,6 +2,7 @@
 through /proc, stopped by their process id, and gone when the script ends, however it ends."""
 import atexit
 import ctypes
+import json
 import os
 import pathlib
 import shutil
@@ -108,19 +109,20 @@ def _reply(stream):
 
 class Server:
     """A running server. `label` names it in results; `binary` and `arguments` start it, with --port and --dir added;
-    `limit` is a MemoryLimit."""
+    `limit` is a MemoryLimit; without `port` it has another free one at each start."""
 
-    def __init__(self, label, binary, arguments, *, directory=None, limit=None):
+    def __init__(self, label, binary, arguments, *, directory=None, limit=None, port=None):
         self.label = label
         self.binary, self.arguments = str(binary), [str(a) for a in arguments]
         self.directory = pathlib.Path(directory or SCRATCH / f"{label.replace(' ', '-')}-{free_port()}")
         self.limit = limit
+        self.fixed_port = port
         self.start()
 
     def start(self, timeout_s=600):
         """Starts it, on the directory it had before if it ran before; returns the seconds until it answered PING."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = self.fixed_port or free_port()
         wrap = self.limit.wrap if self.limit else []
         line = [*wrap, self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
         with open(self.directory / "server.log", "ab") as log:
@@ -207,10 +209,68 @@ def capstan(durability, *arguments, label="capstan", **options):
     return Server(label, CAPSTAN, ["--appendfsync", CAPSTAN_DURABILITY[durability], *arguments], **options)
 
 
+class Group:
+    """Several servers that clients see as one; `front` is whom they talk to."""
+
+    def __init__(self, label, members):
+        self.label, self.members, self.front = label, members, members[0]
+
+    def cpu_s(self):
+        return sum(member.cpu_s() for member in self.members)
+
+    def discard(self):
+        for member in self.members:
+            member.discard()
+
+
+def redis_replicated(durability, replicas, label="redis"):
+    """A master, at the front, with so many replicas that are in step."""
+    master = redis(durability)
+    group = Group(label, [master])
+    for _ in range(replicas):
+        group.members.append(redis(durability, "--replicaof", "127.0.0.1", str(master.port)))
+    wait_until(lambda: all(r.info("master_link_status") == "up" for r in group.members[1:]), 60, "the replicas are in step")
+    return group
+
+
+def capstan_cluster(nodes=3, *arguments, label="capstan"):
+    """A cluster, its leader (of all shards, or of the first) at the front; commits are on the disks of a majority."""
+    ports = [(free_port(), free_port()) for _ in range(nodes)]
+    topology = []
+    for number, (port, peers) in enumerate(ports, 1):
+        topology += ["--cluster", f"node n{number} 127.0.0.1:{port} cluster-port {peers}"]
+    group = Group(label, [])
+    for number, (port, _) in enumerate(ports, 1):
+        line = ["--cluster", f"me n{number}", *topology, *arguments]
+        group.members.append(Server(f"{label} n{number}", CAPSTAN, line, port=port))
+    wait_until(lambda: all(serves(member) for member in group.members), 60, "every node takes STRONG writes")
+    group.front = wait_until(lambda: leader_of(group, 0), 60, "the first shard's leader is known")
+    return group
+
+
+def serves(server):
+    try:
+        return server.command("CONSISTENCY", "STRONG", "TIMEOUT", 1000, "SET", "probe", "1") == b"OK"
+    except (OSError, ReplyError):
+        return False
+
+
+def leader_of(group, slot):
+    """The member that leads the slot's shard, as any of them has it; None: none is known."""
+    for first, last, (_, port, *_), *_ in group.members[0].command("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return next((member for member in group.members if member.port == port), None)
+    return None
+
+
 def load(server, keys, value_bytes, *, clients=50, pipeline=16):
     """SETs key:000000000000 … once each."""
-    run([CAPSTAN_BENCH, "--port", server.port, "--load", "--keys", keys, "--value-size", value_bytes, "--clients", clients,
-         "--pipeline", pipeline])
+    generate(server, "--load", "--keys", keys, "--value-size", value_bytes, "--clients", clients, "--pipeline", pipeline)
+
+
+def generate(server, *arguments):
+    """A run of capstan-bench: what it found, as a dict."""
+    return json.loads(run([CAPSTAN_BENCH, "--port", server.port, "--json", *arguments]))
 
 
 def run(line):

@@ -155,7 +155,9 @@ def test_redis_py_cluster_over_a_kill(context):
     def again():
         try:
             return client.set("k", "after")
-        except (redis.RedisError, RedisClusterException):
+        except (redis.RedisError, RedisClusterException, IndexError):
+            # redis-py 4.3 may know a new leader by its old role, and then misses a primary in its list; it goes on all
+            # the same.
             return False
 
     wait_for(again, "redis-py's cluster client has found the new leader", 60.0)
