@@ -107,61 +107,30 @@ def _reply(stream):
     return text
 
 
-class Server:
-    """A running server. `label` names it in results; `binary` and `arguments` start it, with --port and --dir added;
-    `limit` is a MemoryLimit; without `port` it has another free one at each start."""
+class Process:
+    """A running program with a directory of its own. `line` is the whole command line; `limit` is a MemoryLimit."""
 
-    def __init__(self, label, binary, arguments, *, directory=None, limit=None, port=None):
-        self.label = label
-        self.binary, self.arguments = str(binary), [str(a) for a in arguments]
+    def __init__(self, label, line, *, directory=None, limit=None):
+        self.label, self.line, self.limit = label, [str(word) for word in line], limit
         self.directory = pathlib.Path(directory or SCRATCH / f"{label.replace(' ', '-')}-{free_port()}")
-        self.limit = limit
-        self.fixed_port = port
-        self.start()
+        self.launch()
 
-    def start(self, timeout_s=600):
-        """Starts it, on the directory it had before if it ran before; returns the seconds until it answered PING."""
+    def launch(self, *arguments):
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = self.fixed_port or free_port()
         wrap = self.limit.wrap if self.limit else []
-        line = [*wrap, self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments]
         with open(self.directory / "server.log", "ab") as log:
-            began = time.monotonic()
-            self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=_prepare_child)
+            self.process = subprocess.Popen([*wrap, *self.line, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=_prepare_child, cwd=self.directory)
         _running.append(self)
-        wait_until(self._answers, timeout_s, f"{self.label} answers PING")
-        return time.monotonic() - began
 
-    def _answers(self):
+    def check_alive(self):
         if self.process.poll() is not None:
             log = (self.directory / "server.log").read_text(errors="replace")
             raise RuntimeError(f"{self.label} ended with status {self.process.returncode}:\n{log[-2000:]}")
-        try:
-            return self.command("PING") == b"PONG"
-        except (OSError, ReplyError):  # not listening yet, or loading its data
-            return False
 
     @property
     def pid(self):
         return self.process.pid
-
-    def command(self, *words):
-        return command(self.port, *words)
-
-    def knows(self, *words):
-        """Whether the command exists here."""
-        try:
-            self.command(*words)
-        except ReplyError as error:
-            return "unknown command" not in str(error)
-        return True
-
-    def info(self, field):
-        for line in self.command("INFO").decode().splitlines():
-            if line.startswith(field + ":"):
-                return line.partition(":")[2]
-        return "?"
 
     def cpu_s(self):
         """CPU seconds used so far, children that it has waited for (Redis' AOF rewrites) included."""
@@ -199,6 +168,50 @@ class Server:
     def discard(self):
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Server(Process):
+    """A running server that speaks RESP. `label` names it in results; `binary` and `arguments` start it, with --port and
+    --dir added; without `port` it has another free one at each start."""
+
+    def __init__(self, label, binary, arguments, *, port=None, **options):
+        self.arguments, self.fixed_port = [str(a) for a in arguments], port
+        super().__init__(label, [binary], **options)
+
+    def launch(self, *_):
+        self.start()
+
+    def start(self, timeout_s=600):
+        """Starts it, on the directory it had before if it ran before; returns the seconds until it answered PING."""
+        self.port = self.fixed_port or free_port()
+        began = time.monotonic()
+        super().launch("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self.arguments)
+        wait_until(self._answers, timeout_s, f"{self.label} answers PING")
+        return time.monotonic() - began
+
+    def _answers(self):
+        self.check_alive()
+        try:
+            return self.command("PING") == b"PONG"
+        except (OSError, ReplyError):  # not listening yet, or loading its data
+            return False
+
+    def command(self, *words):
+        return command(self.port, *words)
+
+    def knows(self, *words):
+        """Whether the command exists here."""
+        try:
+            self.command(*words)
+        except ReplyError as error:
+            return "unknown command" not in str(error)
+        return True
+
+    def info(self, field):
+        for line in self.command("INFO").decode().splitlines():
+            if line.startswith(field + ":"):
+                return line.partition(":")[2]
+        return "?"
 
 
 def redis(durability, *arguments, **options):
@@ -239,10 +252,8 @@ def capstan_cluster(nodes=3, *arguments, label="capstan"):
     topology = []
     for number, (port, peers) in enumerate(ports, 1):
         topology += ["--cluster", f"node n{number} 127.0.0.1:{port} cluster-port {peers}"]
-    group = Group(label, [])
-    for number, (port, _) in enumerate(ports, 1):
-        line = ["--cluster", f"me n{number}", *topology, *arguments]
-        group.members.append(Server(f"{label} n{number}", CAPSTAN, line, port=port))
+    group = Group(label, [Server(f"{label} n{number}", CAPSTAN, ["--cluster", f"me n{number}", *topology, *arguments], port=port)
+                          for number, (port, _) in enumerate(ports, 1)])
     wait_until(lambda: all(serves(member) for member in group.members), 60, "every node takes STRONG writes")
     group.front = wait_until(lambda: leader_of(group, 0), 60, "the first shard's leader is known")
     return group

@@ -35,7 +35,7 @@ struct LinksOptions {
   size_t max_unproven = 64;
   // Between attempts to connect; doubled from one to the next, with jitter, until a link has lived for the longer one.
   int64_t reconnect_min_ms = 20;
-  int64_t reconnect_max_ms = 1000;
+  int64_t reconnect_max_ms = 250;
 };
 
 class Links : private Link::Owner {

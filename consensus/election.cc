@@ -9,9 +9,11 @@
 namespace capstan::consensus {
 namespace {
 
-// Once a leader's process is known to be gone, nobody waits for a timeout: only for promises. Those of the others end a
-// heartbeat earlier or later, so it may take a second try; further ones come more and more slowly.
-constexpr Time kLostJitter = 15 * kMillisecond;
+// Once a leader's process is known to be gone, nobody waits for a timeout: only for promises, and, so that two do not
+// share the votes, for those voters whose turn comes before. The promises of the others end a heartbeat earlier or
+// later, so it may take a second try; further ones come more and more slowly.
+constexpr Time kLostTurn = 8 * kMillisecond;
+constexpr Time kLostJitter = 3 * kMillisecond;
 constexpr Time kLostRetry = 10 * kMillisecond;
 constexpr unsigned kLostAttempts = 5;
 
@@ -19,13 +21,22 @@ constexpr unsigned kLostAttempts = 5;
 
 void Group::draw_election_time() {
   const Time usual = random_.between(options_.election_timeout_min, options_.election_timeout_max);
-  const bool hasty = leader_lost_ && role_ != Role::kCandidate && lost_attempts_ < kLostAttempts;
+  const bool hasty = lost_leader_ != kNoPeer && lost_attempts_ < kLostAttempts;
   if (!hasty) {
     election_at_ = now_ + usual;
     return;
   }
   const Time pause = lost_attempts_ == 0 ? 0 : kLostRetry << (lost_attempts_ - 1);
-  election_at_ = std::max(now_, promise_until_) + pause + random_.between(0, kLostJitter);
+  election_at_ = std::max(now_, promise_until_) + pause + own_turn();
+}
+
+// Of those who may replace a lost leader.
+Time Group::own_turn() {
+  Time before = 0;
+  for (const Member& member : configuration().members()) {
+    if (member.id < options_.self && member.id != lost_leader_ && configuration().is_voter(member.id)) ++before;
+  }
+  return before * kLostTurn + random_.between(0, kLostJitter);
 }
 
 void Group::become_follower(Term term, PeerId leader) {
@@ -60,7 +71,7 @@ void Group::tick_follower() {
   if (!may_campaign()) return draw_election_time();
   // It would have to refuse itself.
   if (now_ < promise_until_) {
-    election_at_ = promise_until_ + random_.between(0, kLostJitter);
+    election_at_ = promise_until_ + own_turn();
     return;
   }
   campaign();
@@ -123,7 +134,8 @@ void Group::become_leader() {
   role_ = Role::kLeader;
   leader_ = options_.self;
   led_term_ = term();
-  leader_lost_ = gated_ = false;
+  lost_leader_ = kNoPeer;
+  gated_ = false;
   votes_.clear();
   peers_.clear();
   sent_.clear();
@@ -151,8 +163,8 @@ bool Group::bound_by_promise(const Message& request) const {
   const Time since = now_ - options_.election_timeout_min;
   if (leads()) return now_ < lease_end() || majority_heard_since(since);
   if (now_ < promise_until_ && !mutant(Mutant::kVoteBeforeLeaseEnd)) return true;
-  return options_.lease == 0 && request.kind == MessageKind::kPreVote && leader_ != kNoPeer && !leader_lost_ &&
-         heard_at_ >= since;
+  return options_.lease == 0 && request.kind == MessageKind::kPreVote && leader_ != kNoPeer &&
+         lost_leader_ == kNoPeer && heard_at_ >= since;
 }
 
 // Thesis §3.6.1. The base counts where everything was cut.
@@ -178,6 +190,7 @@ void Group::on_vote_request(const Message& request) {
     outbox_.push_back(std::move(reply));
   } else if (real) {
     hard_state_.voted_for = request.from;
+    ++lost_attempts_;
     draw_election_time();
     promise(std::move(reply));
   } else {

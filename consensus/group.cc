@@ -120,7 +120,7 @@ void Group::tick(Time now) {
 void Group::peer_lost(PeerId peer, Time now) {
   take_time(now);
   if (leads() || peer == kNoPeer || peer != leader_) return;
-  leader_lost_ = true;
+  lost_leader_ = peer;
   draw_election_time();
 }
 

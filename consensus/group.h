@@ -214,6 +214,7 @@ class Group {
   bool up_to_date(const Message& request) const;
   bool may_campaign() const;
   void draw_election_time();
+  Time own_turn();
   void tick_follower();
   // replication.cc
   void on_append(const Message& append);
@@ -284,8 +285,8 @@ class Group {
   Time promise_until_;  // votes for nobody but by its leader's own wish before
   Time heard_at_;       // a leader
   Time election_at_ = 0;
-  bool leader_lost_ = false;    // its process is gone, as far as this node sees
-  unsigned lost_attempts_ = 0;  // to replace it
+  PeerId lost_leader_ = kNoPeer;  // its process is gone, as far as this node sees
+  unsigned lost_attempts_ = 0;    // to replace it, by this node or another one that it voted for
   bool willing_ = true;
   Index verified_ = 0;        // the log is the leader's up to here
   Round round_received_ = 0;  // in this term

@@ -10,7 +10,7 @@ namespace capstan::consensus {
 void Group::on_append(const Message& append) {
   CHECK(led_term_ < term() && (leader_ == kNoPeer || leader_ == append.from), "two leaders in one term");
   if (role_ != Role::kFollower || leader_ == kNoPeer) become_follower(term(), append.from);
-  leader_lost_ = false;
+  lost_leader_ = kNoPeer;
   lost_attempts_ = 0;
   heard_at_ = now_;
   promise_until_ = std::max(promise_until_, now_ + options_.lease);

@@ -144,6 +144,7 @@ class Executor {
   void release_replies();
   void give_up(HeldReply& held);
   void fail(std::unique_ptr<Task> task, std::string_view message);
+  bool about_to_serve(ShardId shard) const;
   bool can_send_to_leader(const Task& task) const;
   std::optional<unsigned> leader_elsewhere(ShardId shard) const;
   bool leader_overdue(const Task& task) const;

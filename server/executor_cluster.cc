@@ -95,7 +95,17 @@ std::optional<unsigned> Executor::leader_elsewhere(ShardId shard) const {
   return node && worker_.node().peers()->connected(*node) ? node : std::nullopt;
 }
 
-bool Executor::can_send_to_leader(const Task& task) const { return task.remote || leader_elsewhere(task.shard); }
+// It was elected, and commands can be evaluated as soon as what it inherited is applied: a moment, for which other
+// nodes' commands wait, too.
+bool Executor::about_to_serve(ShardId shard) const {
+  const GroupMember* const member = by_id_[shard]->member();
+  return member != nullptr && member->group().leads() && member->group().transferring_to() == consensus::kNoPeer;
+}
+
+// Or, with a task that came from there, back to whom it came from.
+bool Executor::can_send_to_leader(const Task& task) const {
+  return task.remote ? !about_to_serve(task.shard) : leader_elsewhere(task.shard).has_value();
+}
 
 bool Executor::leader_overdue(const Task& task) const {
   return !task.remote && task.parked_since_ms != 0 && worker_.now_ms() - task.parked_since_ms > task.timeout_ms;
@@ -104,6 +114,7 @@ bool Executor::leader_overdue(const Task& task) const {
 // True: it is on its way, or answered.
 bool Executor::send_to_leader(std::unique_ptr<Task>& task) {
   if (task->remote) {
+    if (about_to_serve(task->shard)) return false;
     encode_refusal(*task, worker_.to_peer(task->reply_to.worker));
     task.reset();
     return true;

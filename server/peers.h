@@ -47,6 +47,8 @@ class Peers {
   const std::string& preferred_leader(ShardId shard) const { return preferred_[shard]; }
   std::optional<unsigned> find(std::string_view name) const;
   bool connected(unsigned node) const { return connected_[node].load(std::memory_order_relaxed); }
+  // By node, in the order of their names; never to itself.
+  std::vector<bool> connections() const { return {connected_.begin(), connected_.end()}; }
 
   // --- worker 0
   // Whole messages; lost if the node is not connected.

@@ -63,7 +63,8 @@ std::string node_id(std::string_view cluster_name, std::string_view node_name) {
   return id;
 }
 
-Topology::Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector<ShardStatus> shards)
+Topology::Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector<ShardStatus> shards,
+                   const std::vector<bool>& connected)
     : nodes_(nodes), map_(map), shards_(std::move(shards)) {
   std::sort(shards_.begin(), shards_.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   if (nodes == nullptr) return;
@@ -73,7 +74,7 @@ Topology::Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector
   self_ = find(nodes->me);
   CHECK(self_ != nullptr);
   for (const ShardStatus& shard : shards_) place_shard(shard);
-  find_failing();
+  find_failing(connected);
   choose_masters();
 }
 
@@ -104,7 +105,7 @@ void Topology::place_shard(const ShardStatus& shard) {
   }
 }
 
-void Topology::find_failing() {
+void Topology::find_failing(const std::vector<bool>& connected) {
   std::vector<char> answers(members_.size(), 0);
   for (const ShardStatus& shard : shards_) {
     if (!shard.leads) continue;
@@ -118,6 +119,7 @@ void Topology::find_failing() {
   for (size_t i = 0; i < members_.size(); ++i) {
     // Of a leader that does not answer any more, its followers forget that it is one.
     if (answers[i] != 0 || !members_[i].leads.empty()) members_[i].failing = false;
+    if (i < connected.size() && !connected[i] && &members_[i] != self_) members_[i].failing = true;
   }
 }
 

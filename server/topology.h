@@ -8,9 +8,8 @@
 // - epoch: the term of the groups; of a node that leads, the highest one of the shards that it leads.
 // - offset: an index of log R. A node's offset is the sum of those of the shards that it leads or follows its master
 // in.
-// - fail?, failed: a node that is a replica of shards that this node leads, of which it has answered in none for an
-//   election timeout; and it is not known as the leader of another shard. Nothing else is taken for a sign. Followers
-//   do not hear each other: a node that nobody has told this one about counts as connected.
+// - fail?, failed: a node that this one is not connected to; or a replica of shards that this node leads, of which it
+//   has answered in none for an election timeout, and which is not known as the leader of another shard.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +55,9 @@ class Topology {
   };
 
   // nodes: nullptr of a single node; else it outlives this. shards: those that this node holds, in any order; of the
-  // others nothing is known.
-  Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector<ShardStatus> shards);
+  // others nothing is known. connected: by node in the configuration's order, this one aside; empty: that is not known.
+  Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector<ShardStatus> shards,
+           const std::vector<bool>& connected = {});
   Topology(const Topology&) = delete;
 
   bool clustered() const { return nodes_ != nullptr; }
@@ -85,7 +85,7 @@ class Topology {
   size_t index_of(std::string_view name) const;
   const Member* find(std::string_view name) const;
   void place_shard(const ShardStatus& shard);
-  void find_failing();
+  void find_failing(const std::vector<bool>& connected);
   void choose_masters();
   consensus::Index offset(const ShardStatus& shard, const ReplicaStatus& replica, const Member& member) const;
 

@@ -168,6 +168,13 @@ BOOST_AUTO_TEST_CASE(only_who_does_not_answer_its_leader_fails) {
   for (const Topology::Member& member : follower.topology.members()) BOOST_CHECK(!member.failing);
 }
 
+BOOST_AUTO_TEST_CASE(who_is_not_connected_fails) {
+  const cluster::Nodes nodes = three_nodes("n3");
+  const Topology topology(&nodes, ShardMap(3), seen_by_n3(), {true, false, false});
+  const std::vector<Topology::Member>& members = topology.members();
+  BOOST_CHECK(!members[0].failing && members[1].failing && !members[2].failing);
+}
+
 BOOST_AUTO_TEST_CASE(shards_with_their_nodes) {
   ShardStatus shard = led_by("n1", 0, 5);
   shard.replicas[1].active = false;

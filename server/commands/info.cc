@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "server/commands/topology_reply.h"
 #include "server/info_sections.h"
 #include "server/node.h"
 #include "server/text.h"
@@ -49,8 +50,7 @@ Outcome info(Call& call) {
   gather_report(call.session->worker, [sections, later](Worker& worker, const NodeReport& report) {
     InfoText text;
     const SettingsSnapshot settings = worker.node().settings();
-    const Topology topology(settings->cluster ? &*settings->cluster : nullptr, worker.dispatcher().shard_map(),
-                            statuses(report));
+    const Topology topology = topology_of(worker, statuses(report));
     const InfoContext context{worker.node(), *settings, report, topology, memory_use(), worker.now_ms()};
     for (const InfoSection* const section : sections) {
       text.title(section->title);

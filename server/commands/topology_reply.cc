@@ -18,6 +18,13 @@ std::vector<ShardStatus> all_of(const ByWorker& workers) {
 
 }  // namespace
 
+Topology topology_of(Worker& worker, std::vector<ShardStatus> shards) {
+  const auto& nodes = worker.settings().cluster;
+  const Peers* const peers = worker.node().peers();
+  return Topology(nodes ? &*nodes : nullptr, worker.dispatcher().shard_map(), std::move(shards),
+                  peers != nullptr ? peers->connections() : std::vector<bool>());
+}
+
 Outcome reply_from_topology(Call& call, std::function<void(const Topology&, resp::Writer&)> write) {
   const LaterReply later(*call.session);
   auto gathered = std::make_shared<ByWorker>(call.node->workers());
@@ -26,8 +33,7 @@ Outcome reply_from_topology(Call& call, std::function<void(const Topology&, resp
         for (const auto& shard : worker.executor().shards()) (*gathered)[worker.index()].push_back(shard->status());
       },
       [gathered, later, write = std::move(write)](Worker& worker) {
-        const auto& nodes = worker.settings().cluster;
-        const Topology topology(nodes ? &*nodes : nullptr, worker.dispatcher().shard_map(), all_of(*gathered));
+        const Topology topology = topology_of(worker, all_of(*gathered));
         resp::OutputBuffer out;
         resp::Writer writer(out, later.protocol());
         write(topology, writer);

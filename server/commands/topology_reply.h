@@ -8,6 +8,11 @@
 
 namespace capstan {
 
+class Worker;
+
+// As this node sees it now; shards: the status of all that it holds. Any thread.
+Topology topology_of(Worker& worker, std::vector<ShardStatus> shards);
+
 // write(topology, writer) writes one reply, later, on the connection's worker.
 Outcome reply_from_topology(Call& call, std::function<void(const Topology&, resp::Writer&)> write);
 
