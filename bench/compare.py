@@ -6,7 +6,8 @@ usage: compare.py [options]     (`./capstan bench` builds first and calls this)
 For every durability, pipeline and command, the servers take turns in one run: redis-server, capstan-server with one I/O
 thread and, where that is another number, capstan-server with its default; who begins rotates from round to round. Both
 have the same durability: everysec (an append-only file or journal synced each second), always (synced before each
-reply), none (no file of commands, no sync). Before a command's rounds each server is emptied and gets 100,000 keys;
+reply), no (written before each reply, never synced). With none, Redis keeps no file of commands at all, and a kill of
+its process loses everything; Capstan's journal is as with no. Before a command's rounds each server is emptied and gets 100,000 keys;
 everything else is left at its default, Redis' rewriting of its append-only file included. Reported are medians over the
 rounds and Capstan's ratios to Redis; an aim is met or missed by the figures as they are, without a tolerance. Where
 Capstan leaves the generator, one thread, without pause and has some itself, the generator is the limit and CPU time per
@@ -49,7 +50,7 @@ FURTHER_TESTS = {
     "setrange": ("SETRANGE", KEY, "0", "__rand_int__"), "expire": ("EXPIRE", KEY, "1__rand_int__"),
 }
 TESTS = OWN_TESTS | FURTHER_TESTS
-DURABILITIES = ("everysec", "always", "none")
+DURABILITIES = ("everysec", "always", "no", "none")
 # redis-benchmark's histogram has steps of 8 µs from 10 µs on, and three digits above.
 P99_NOTE = "redis-benchmark knows latencies to 8 µs, so p99s that differ by one such step may be the same"
 BUSY = 0.9  # of a core's time

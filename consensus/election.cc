@@ -85,16 +85,23 @@ void Group::campaign() {
   votes_[options_.self] = true;
   ++lost_attempts_;
   draw_election_time();
-  Message request = message(MessageKind::kPreVote, kNoPeer);
-  request.term = term() + 1;
-  request.previous = log_.last();
-  request.previous_term = log_.last_term();
-  for (const Member& member : configuration().members()) {
-    if (member.id == options_.self || !configuration().is_voter(member.id)) continue;
-    request.to = member.id;
-    outbox_.push_back(request);
+  for (Message& request : vote_requests(MessageKind::kPreVote)) {
+    request.term = term() + 1;
+    outbox_.push_back(std::move(request));
   }
   count_votes();
+}
+
+// One for every other voter.
+std::vector<Message> Group::vote_requests(MessageKind kind) const {
+  std::vector<Message> requests;
+  for (const Member& member : configuration().members()) {
+    if (member.id == options_.self || !configuration().is_voter(member.id)) continue;
+    Message& request = requests.emplace_back(message(kind, member.id));
+    request.previous = log_.last();
+    request.previous_term = log_.last_term();
+  }
+  return requests;
 }
 
 void Group::ask_for_votes(bool transfer) {
@@ -105,14 +112,9 @@ void Group::ask_for_votes(bool transfer) {
   votes_.clear();
   own_vote_mark_ = last_mark_ + 1;
   draw_election_time();
-  Message request = message(MessageKind::kVote, kNoPeer);
-  request.previous = log_.last();
-  request.previous_term = log_.last_term();
-  request.transfer = transfer;
-  for (const Member& member : configuration().members()) {
-    if (member.id == options_.self || !configuration().is_voter(member.id)) continue;
-    request.to = member.id;
-    promise(request);
+  for (Message& request : vote_requests(MessageKind::kVote)) {
+    request.transfer = transfer;
+    promise(std::move(request));
   }
 }
 

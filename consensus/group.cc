@@ -227,7 +227,17 @@ const Progress* Group::progress(PeerId peer) const {
   return found == peers_.end() ? nullptr : &found->second;
 }
 
-Time Group::next_deadline() const { return leads() ? std::min(broadcast_at(), check_at_) : election_at_; }
+Time Group::next_deadline() const {
+  if (!leads()) return election_at_;
+  Time next = std::min(broadcast_at(), check_at_);
+  if (options_.batch_delay == 0) return next;
+  for (const auto& [peer, progress] : peers_) {
+    if (progress.in_flight() && progress.wants_entries() && progress.next() <= log_.last()) {
+      next = std::min(next, progress.sent_at() + options_.batch_delay);
+    }
+  }
+  return next;
+}
 
 // --- cutting and rebuilding
 

@@ -73,7 +73,10 @@ struct Options {
   double max_drift = 0.05;
   // A leader whose disk has not made something durable for so long hands over to a follower that has all.
   Time disk_stall = 1000 * kMillisecond;
-  uint64_t max_message_bytes = 64 * 1024;            // of entries in one message; one larger entry fills one
+  uint64_t max_message_bytes = 64 * 1024;  // of entries in one message; one larger entry fills one
+  // While entries are on their way to a peer, further ones wait until these are answered, or until they fill a message,
+  // at most for so long (Nagle's rule, RFC 896): each message costs every peer a sync. 0: they do not wait.
+  Time batch_delay = 0;
   uint64_t max_bytes_in_flight = uint64_t{4} << 20;  // to one peer, unanswered
   // A learner may become a voter when it lacks at most so many committed entries.
   Index max_promotion_lag = 1024;
@@ -146,6 +149,11 @@ class Group {
   ReadPoint read(Index saw, Time now);
   // Whether it may leave. Points are of one leadership: when that ends, or a later one begins, they are void.
   bool released(const ReadPoint& point) const;
+  // Whether everything that was committed so long ago, at this replica's own time, is known to be committed here. A
+  // follower takes its leader's word for it, as of the moment when it comes; that one is told from a deposed one within
+  // an election timeout.
+  bool current_since(Time since) const;
+  Time current_at() const { return current_at_; }  // of a follower: the latest such time
   // Nobody else can lead before that time; 0: no lease, or not the leader.
   Time lease_end() const;
 
@@ -205,6 +213,7 @@ class Group {
   void become_follower(Term term, PeerId leader);
   void become_leader();
   void campaign();
+  std::vector<Message> vote_requests(MessageKind kind) const;
   void ask_for_votes(bool transfer);
   void count_votes();
   void on_vote_request(const Message& request);
@@ -235,6 +244,7 @@ class Group {
     return commit_news_at_ == 0 ? next_heartbeat_ : std::min(next_heartbeat_, commit_news_at_);
   }
   bool anything_to_send() const;
+  bool entries_are_due(const Progress& progress) const;
   void send_appends(std::vector<Message>& out);
   void send_entries(PeerId peer, Progress& progress, std::vector<Message>& out);
   Message append_to(PeerId peer) const;
@@ -282,8 +292,9 @@ class Group {
   std::vector<Held> held_;  // promises of this term that wait for the journal
 
   // --- a follower's
-  Time promise_until_;  // votes for nobody but by its leader's own wish before
-  Time heard_at_;       // a leader
+  Time promise_until_;           // votes for nobody but by its leader's own wish before
+  Time heard_at_;                // a leader
+  Time current_at_ = INT64_MIN;  // when it last had all that its leader had committed
   Time election_at_ = 0;
   PeerId lost_leader_ = kNoPeer;  // its process is gone, as far as this node sees
   unsigned lost_attempts_ = 0;    // to replace it, by this node or another one that it voted for

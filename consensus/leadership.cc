@@ -35,9 +35,19 @@ void Group::append_own(std::string_view record, const std::string& configuration
 
 bool Group::anything_to_send() const {
   if (round_wanted_) return true;
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    return peer.second.wants_probe() || (peer.second.wants_entries() && peer.second.next() <= log_.last());
-  });
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [&](const auto& peer) { return peer.second.wants_probe() || entries_are_due(peer.second); });
+}
+
+bool Group::entries_are_due(const Progress& progress) const {
+  if (!progress.wants_entries() || progress.next() > log_.last()) return false;
+  if (!progress.in_flight() || now_ >= progress.sent_at() + options_.batch_delay) return true;
+  if (progress.next() < log_.first()) return true;
+  uint64_t bytes = 0;
+  for (Index index = progress.next(); index <= log_.last() && bytes < options_.max_message_bytes; ++index) {
+    bytes += log_.bytes_at(index);
+  }
+  return bytes >= options_.max_message_bytes;
 }
 
 // One broadcast: entries for whom they are due, and once a heartbeat, or where a read waits, a word for everybody.
@@ -91,7 +101,7 @@ void Group::send_entries(PeerId peer, Progress& progress, std::vector<Message>& 
     progress.probe_sent(round_);
     return;
   }
-  while (progress.wants_entries() && progress.next() <= log_.last()) {
+  while (entries_are_due(progress)) {
     Message append = append_to(peer);
     append.previous = progress.next() - 1;
     append.previous_term = log_.term_at(append.previous);
@@ -102,7 +112,7 @@ void Group::send_entries(PeerId peer, Progress& progress, std::vector<Message>& 
       if (bytes > options_.max_message_bytes && !append.entries.empty()) break;
       append.entries.push_back(log_.entry(index));
     }
-    progress.entries_sent(index - 1, bytes, round_);
+    progress.entries_sent(index - 1, bytes, round_, now_);
     out.push_back(std::move(append));
   }
 }
@@ -194,6 +204,11 @@ bool Group::released(const ReadPoint& point) const {
   if (!leads()) return false;
   const bool confirms = point.round == 0 || confirmed() >= point.round || mutant(Mutant::kCommitConfirmsRead);
   return commit_ >= point.index && confirms;
+}
+
+bool Group::current_since(Time since) const {
+  if (leads()) return now_ < lease_end() || majority_heard_since(since);
+  return !rebuilding_ && current_at_ >= since;
 }
 
 bool Group::majority_heard_since(Time since) const {

@@ -6,11 +6,12 @@
 
 namespace capstan::consensus {
 
-void Progress::entries_sent(Index last, uint64_t bytes, Round round) {
+void Progress::entries_sent(Index last, uint64_t bytes, Round round, Time now) {
   CHECK(state_ == State::kReplicate && last >= next_);
   in_flight_.push_back({last, bytes, round});
   bytes_in_flight_ += bytes;
   next_ = last + 1;
+  sent_at_ = now;
 }
 
 void Progress::heard(Round round, Time promised, Time now) {

@@ -32,6 +32,8 @@ class Progress {
   Round answered() const { return answered_; }
   Time promised() const { return promised_; }  // with `answered`
   Time heard_at() const { return heard_at_; }
+  Time sent_at() const { return sent_at_; }  // when entries were, last
+  bool in_flight() const { return !in_flight_.empty(); }
 
   // A probe is due.
   bool wants_probe() const { return state_ == State::kProbe && probed_in_ == 0; }
@@ -39,7 +41,7 @@ class Progress {
   bool wants_entries() const { return state_ == State::kReplicate && bytes_in_flight_ < bytes_; }
 
   void probe_sent(Round round) { probed_in_ = round; }
-  void entries_sent(Index last, uint64_t bytes, Round round);
+  void entries_sent(Index last, uint64_t bytes, Round round, Time now);
 
   // Any answer of this term: it votes for nobody else for so long after that round came.
   void heard(Round round, Time promised, Time now);
@@ -71,6 +73,7 @@ class Progress {
   Round answered_ = 0;
   Time promised_ = 0;
   Time heard_at_;
+  Time sent_at_ = 0;
   Round probed_in_ = 0;  // the round of the probe that is not answered yet; 0: none
   std::deque<InFlight> in_flight_;
   uint64_t bytes_in_flight_ = 0;

@@ -59,32 +59,32 @@ BOOST_AUTO_TEST_CASE(a_probe_is_repeated_when_a_later_round_is_answered) {
 
 BOOST_AUTO_TEST_CASE(entries_are_sent_before_earlier_ones_are_answered_up_to_the_window) {
   Progress peer = replicating();
-  peer.entries_sent(12, 60, 2);
+  peer.entries_sent(12, 60, 2, 0);
   BOOST_TEST(peer.wants_entries());
-  peer.entries_sent(13, 60, 3);
+  peer.entries_sent(13, 60, 3, 0);
   BOOST_TEST(!peer.wants_entries());
   BOOST_TEST(peer.next() == 14u);
   peer.accepted(10, 13, 3);
   BOOST_TEST(peer.wants_entries(), "what it has in memory is not on its way");
-  peer.entries_sent(14, 150, 4);
+  peer.entries_sent(14, 150, 4, 0);
   BOOST_TEST(peer.wants_entries(), "the window has grown");
-  peer.entries_sent(15, 50, 4);
+  peer.entries_sent(15, 50, 4, 0);
   BOOST_TEST(!peer.wants_entries());
 }
 
 BOOST_AUTO_TEST_CASE(the_window_does_not_outgrow_its_bound) {
   Progress peer = replicating();
   for (Round round = 2; round < 20; ++round) peer.accepted(10, 10, round);
-  peer.entries_sent(11, 399, 20);
+  peer.entries_sent(11, 399, 20, 0);
   BOOST_TEST(peer.wants_entries());
-  peer.entries_sent(12, 1, 20);
+  peer.entries_sent(12, 1, 20, 0);
   BOOST_TEST(!peer.wants_entries());
 }
 
 BOOST_AUTO_TEST_CASE(what_a_later_answer_does_not_know_was_lost) {
   Progress peer = replicating();
-  peer.entries_sent(12, 10, 2);
-  peer.entries_sent(14, 10, 4);
+  peer.entries_sent(12, 10, 2, 0);
+  peer.entries_sent(14, 10, 4, 0);
   peer.accepted(10, 12, 4);
   BOOST_TEST((peer.state() == State::kReplicate), "of that round's messages the second may be on its way");
   peer.accepted(10, 12, 5);
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(what_a_later_answer_does_not_know_was_lost) {
 
 BOOST_AUTO_TEST_CASE(a_connection_made_anew_begins_at_what_is_durable) {
   Progress peer = replicating();
-  peer.entries_sent(20, 10, 2);
+  peer.entries_sent(20, 10, 2, 0);
   peer.restart();
   BOOST_TEST(peer.wants_probe());
   BOOST_TEST(peer.next() == 11u);
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(who_knows_less_than_it_has_is_probed) {
 // Of what it had received, but had not made durable when it was last heard.
 BOOST_AUTO_TEST_CASE(who_had_received_what_it_does_not_know_any_more_is_probed) {
   Progress peer = replicating();
-  peer.entries_sent(20, 10, 2);
+  peer.entries_sent(20, 10, 2, 0);
   peer.accepted(10, 20, 2);
   BOOST_TEST((peer.state() == State::kReplicate));
   peer.accepted(10, 10, 3);
@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(match_never_goes_back) {
 
 BOOST_AUTO_TEST_CASE(behind_a_closed_gate_nothing_is_sent) {
   Progress peer = replicating();
-  peer.entries_sent(15, 10, 2);
+  peer.entries_sent(15, 10, 2, 0);
   peer.heard(2, 0, 0);
   peer.gated(10, 12);
   BOOST_TEST(!peer.wants_entries());
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(who_started_anew_behind_a_closed_gate_is_probed) {
 
 BOOST_AUTO_TEST_CASE(a_rebuild_gets_no_entries_and_ends_with_a_probe) {
   Progress peer = replicating();
-  peer.entries_sent(15, 10, 2);
+  peer.entries_sent(15, 10, 2, 0);
   peer.rebuilds();
   BOOST_TEST(!peer.wants_entries());
   BOOST_TEST(!peer.wants_probe());

@@ -30,6 +30,7 @@ void Group::on_append(const Message& append) {
   }
   const Index known = mutant(Mutant::kCommitBeyondVerified) ? log_.last() : verified_;
   commit_to(std::max(commit_, std::min(append.commit, known)));
+  if (commit_ >= append.commit) current_at_ = now_;
 }
 
 void Group::reject(const Message& append) {
@@ -93,8 +94,11 @@ void Group::truncate_from(Index index) {
 // One for all messages since the last Ready. `match` is durable, with the term it is of: hard state is journaled before
 // the entries behind it. That a leader was followed just now needs no disk: a restarted replica votes for nobody before
 // the promise that lies in it has run out.
+//
+// What is about to be written goes first: where the disk is quick it is durable when the driver asks next, and one
+// acknowledgement says both.
 void Group::acknowledge(std::vector<Message>& out) {
-  if (!acknowledgement_due_ || leader_ == kNoPeer) return;
+  if (!acknowledgement_due_ || leader_ == kNoPeer || unsaved()) return;
   acknowledgement_due_ = false;
   Message reply = message(MessageKind::kAppendReply, leader_);
   reply.round = round_received_;

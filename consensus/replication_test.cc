@@ -321,6 +321,50 @@ BOOST_AUTO_TEST_CASE(entries_are_sent_without_waiting_for_answers) {
   BOOST_TEST(parcels.size() == 10u);
 }
 
+BOOST_AUTO_TEST_CASE(entries_wait_a_moment_for_those_before_them) {
+  Options options;
+  options.batch_delay = 5 * kMillisecond;
+  Three groups(options);
+  groups.some_heartbeats();
+  for (int i = 0; i < 10; ++i) {
+    groups.propose(1, "x");
+    groups.turn(1);
+  }
+  std::vector<Parcel> parcels = sent_to(groups, 2);
+  BOOST_REQUIRE_EQUAL(parcels.size(), 1u);  // it is lost
+  BOOST_TEST(parcels[0].entries.size() == 1u);
+  BOOST_TEST(groups[1].next_deadline() <= groups.now + options.batch_delay);
+  // Not for long, whether or not the first one is answered.
+  groups.now += options.batch_delay;
+  groups.turn(1);
+  parcels = sent_to(groups, 2);
+  BOOST_REQUIRE_EQUAL(parcels.size(), 1u);
+  BOOST_TEST(parcels[0].entries.size() == 9u);
+  // What fills a message does not wait.
+  groups.propose(1, std::string(options.max_message_bytes, 'x'));
+  groups.turn(1);
+  BOOST_TEST(sent_to(groups, 2).size() == 1u);
+  groups.some_heartbeats();
+  BOOST_TEST(groups[2].commit() == groups[1].log().last());
+}
+
+BOOST_AUTO_TEST_CASE(one_acknowledgement_says_what_came_and_that_it_is_durable) {
+  Three groups;
+  groups.some_heartbeats();
+  for (const bool disk_works : {true, false}) {
+    groups.node(2).disk_works = disk_works;
+    const Index index = groups.propose(1, "x");
+    groups.turn(1);
+    groups.give_parcel(*groups.take(MessageKind::kAppend, 1, 2));
+    groups.turn(2);
+    BOOST_TEST(groups.on_wire(MessageKind::kAppendReply, 2) == 1u);
+    const Message came = groups.take(MessageKind::kAppendReply, 2)->head;
+    BOOST_TEST(came.received == index);
+    BOOST_TEST((came.match == index) == disk_works);
+    groups.settle();
+  }
+}
+
 BOOST_AUTO_TEST_CASE(what_is_on_its_way_is_bounded) {
   Options options;
   options.max_message_bytes = 300;

@@ -56,6 +56,7 @@ void Simulator::draw_profile() {
     options_.max_bytes_in_flight = random_.between(100, 5000);
   }
   if (random_.chance(0.3)) options_.max_promotion_lag = 10;
+  if (random_.chance(0.5)) options_.batch_delay = one_of(1, 5, 20) * kMillisecond;
 }
 
 // --- events

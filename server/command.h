@@ -17,6 +17,7 @@ namespace capstan {
 
 class Session;
 class Node;
+struct RequestId;
 
 // Where a command runs.
 enum class Scope : uint8_t {
@@ -116,6 +117,8 @@ struct Call {
   uint64_t max_string_bytes = uint64_t{64} << 20;
   // nullptr: the command must finish in this turn (it is part of a transaction).
   std::unique_ptr<CommandState>* state = nullptr;
+  // CONSISTENCY STRONG ID: the shard's matter (once.h).
+  const RequestId* once = nullptr;
 
   resp::Writer& reply() { return *writer; }
   Evaluation& eval() { return *evaluation; }

@@ -46,8 +46,10 @@ constexpr Difference kDifferences[] = {
      "the rest speaks of Redis' inside; `SLEEP` stops one worker"},
     {"`DEBUG OBJECT`", "address and serialized length", "address 0; the length is that in memory",
      "there is no RDB form"},
-    {"`WAIT`", "waits for replicas", "0 replicas: at once if none is asked for, else at the timeout",
-     "replication is a matter of the consistency level (`CONSISTENCY … W`)"},
+    {"`WAIT`", "waits for replicas that have the writes",
+     "waits for nodes that have them on their disks; those of a majority have when a reply comes; one node has no "
+     "others",
+     "a STRONG write is agreed by a majority"},
     {"`WAITAOF`", "of Redis 7.2", "there already; the local count is 1 when the journals are synced",
      "it is what a client needs to know with `appendfsync everysec`"},
     {"`CLIENT SETINFO`", "of Redis 7.2", "there already", "today's client libraries send it when they connect"},

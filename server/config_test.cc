@@ -285,6 +285,20 @@ BOOST_AUTO_TEST_CASE(the_annotated_file_says_what_the_defaults_are) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_three_nodes_are_one_cluster) {
+  std::optional<cluster::Nodes> first;
+  for (const std::string name : {"n1", "n2", "n3"}) {
+    const Result<Settings> settings = settings_of_words({CAPSTAN_SOURCE_DIR "/conf/three-nodes/" + name + ".conf"});
+    BOOST_REQUIRE_MESSAGE(settings.ok(), why(settings));
+    BOOST_REQUIRE(settings->cluster);
+    BOOST_TEST(settings->cluster->me == name);
+    BOOST_TEST(settings->cluster->self().port == settings->port);
+    BOOST_TEST(settings->cluster->all.size() == 3u);
+    if (!first) first = settings->cluster;
+    BOOST_TEST((settings->cluster->all == first->all));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_configuration_of_debian_is_taken) {
   const std::string path = "/etc/redis/redis.conf";
   if (!std::filesystem::exists(path)) return;  // redis-tests/ starts a server with it where it is installed

@@ -203,6 +203,22 @@ int64_t Dispatcher::timeout_of(const Consistency& consistency) const {
   return consistency.timeout_ms >= 0 ? consistency.timeout_ms : worker_.settings().strong_timeout_ms;
 }
 
+void Dispatcher::set_level(Task& task, const Consistency& consistency) const {
+  task.level = consistency.level;
+  task.after = consistency.after;
+  task.max_age_ms = consistency.max_age_ms;
+  task.session = consistency.session;
+  if (consistency.has_id) {
+    task.once = std::make_unique<RequestId>(RequestId{consistency.id_client, consistency.id_serial});
+  }
+  task.timeout_ms = timeout_of(consistency);
+}
+
+// More is asked than a message between workers, or a command that runs at once, can say.
+bool Dispatcher::as_task(const Consistency& consistency) {
+  return !consistency.after.empty() || consistency.max_age_ms >= 0 || consistency.session || consistency.has_id;
+}
+
 std::unique_ptr<Task> Dispatcher::make_task(const Session& session, const Request& request, ShardId shard,
                                             std::span<const std::string_view> words,
                                             const ReplyAddress& reply_to) const {
@@ -210,9 +226,7 @@ std::unique_ptr<Task> Dispatcher::make_task(const Session& session, const Reques
   task->reply_to = reply_to;
   task->shard = shard;
   task->protocol = session.protocol;
-  task->level = request.consistency.level;
-  task->after = request.consistency.after;
-  task->timeout_ms = timeout_of(request.consistency);
+  set_level(*task, request.consistency);
   task->spec = request.spec;
   task->database = session.database;
   task->arguments = OwnedArguments(words);
@@ -280,11 +294,6 @@ void Dispatcher::route(Connection& connection, const Request& given) {
 
 Dispatcher::Next Dispatcher::check_replicas(Connection& connection, const Request& request) {
   const Consistency& consistency = request.consistency;
-  if (worker_.settings().cluster &&
-      (!consistency.after.empty() || consistency.max_age_ms >= 0 || consistency.session)) {
-    reject(connection, "ERR AFTER, MAXAGE and SESSION are not supported yet in a cluster", request.spec);
-    return Next::kAnswered;
-  }
   const uint32_t wanted = consistency.read.needed(kReplicas);
   if (wanted <= kReplicas || !involves(connection.session, *request.spec, kReadonly)) return Next::kGoOn;
   reject(connection,
@@ -344,7 +353,7 @@ std::string Dispatcher::refusal(const Consistency& consistency, bool writes) {
 void Dispatcher::send_to_shard(Connection& connection, const Request& request, ShardId id) {
   Shard* const shard = worker_.executor().shard(id);
   std::string instead = refusal(request.consistency, (request.spec->flags & kWrite) != 0);
-  if (shard != nullptr && request.consistency.after.empty() && instead.empty()) {
+  if (shard != nullptr && !as_task(request.consistency) && instead.empty()) {
     return run_here(connection, *request.spec, request.words, *shard, request.consistency.level,
                     request.consistency.timeout_ms);
   }
@@ -369,7 +378,7 @@ void Dispatcher::scatter(Connection& connection, const Request& request, const s
 // To a place that is open already. To other workers as a message in the batch, where that can say everything.
 void Dispatcher::send_part(Connection& connection, const Request& request, ShardId shard,
                            std::span<const std::string_view> words, const ReplyAddress& reply_to) {
-  if (worker_.executor().shard(shard) == nullptr && request.consistency.after.empty()) {
+  if (worker_.executor().shard(shard) == nullptr && !as_task(request.consistency)) {
     return forward(connection, request, shard, words, reply_to);
   }
   worker_.submit(owner(shard), make_task(connection.session, request, shard, words, reply_to));

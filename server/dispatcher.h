@@ -52,6 +52,8 @@ class Dispatcher {
 
   // How long a command with these options waits for its shard's leader, and for that one's answer, in ms.
   int64_t timeout_of(const Consistency& consistency) const;
+  // Gives the task its level with all options.
+  void set_level(Task& task, const Consistency& consistency) const;
 
   // Runs a command of scope kConnection; its reply to `out`, or on kLater later to the place.
   Outcome run_on_connection(Connection& connection, const CommandSpec& spec, std::span<const std::string_view> words,
@@ -104,6 +106,7 @@ class Dispatcher {
                 Level level, int64_t timeout_ms);
   void send_part(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,
                  const ReplyAddress& reply_to);
+  static bool as_task(const Consistency& consistency);
   std::unique_ptr<Task> make_task(const Session& session, const Request& request, ShardId shard,
                                   std::span<const std::string_view> words, const ReplyAddress& reply_to) const;
   void forward(Connection& connection, const Request& request, ShardId shard, std::span<const std::string_view> words,

@@ -127,8 +127,8 @@ Dispatcher::Next Dispatcher::check(Connection& connection, Request& request) {
     error = "ERR in MULTI the level of EXEC counts for all commands";
   } else if (!request.consistency.after.empty() && !decode_token(request.consistency.after)) {
     error = "ERR AFTER needs a token of CONSISTENCY TOKEN";
-  } else if (request.consistency.has_id) {
-    error = "ERR CONSISTENCY STRONG ID is not supported yet: remembered results come with replication";
+  } else if (request.consistency.has_id && spec.scope == Scope::kConnection && spec.name != "exec") {
+    error = "ERR ID is for commands that need a shard, and for EXEC";
   }
   if (error.empty()) return Next::kGoOn;
   reject(connection, error, &spec);

@@ -3,7 +3,6 @@
 #include <absl/container/flat_hash_set.h>
 
 #include "server/stopwatch.h"
-#include "server/token.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -45,6 +44,7 @@ void Executor::add_shard(std::unique_ptr<Shard> shard) {
   by_id_[shard->id()] = shard.get();
   held_.resize(by_id_.size());
   leaderships_.resize(by_id_.size());
+  seen_.resize(by_id_.size());
   shards_.push_back(std::move(shard));
 }
 
@@ -61,24 +61,20 @@ Outcome Executor::attempt(Task& task, resp::OutputBuffer& out) {
     if (admission == Admission::kAnswered && task.transaction) task.transaction->refused = true;
     if (admission != Admission::kRun) return admission == Admission::kWait ? Outcome::kWait : Outcome::kDone;
   }
-  return attempt_admitted(task, shard, out);
-}
-
-Outcome Executor::attempt_admitted(Task& task, Shard& shard, resp::OutputBuffer& out) {
-  if (!task.after.empty() && !token_is_covered(task.after, shard.id(), shard.keyspace().applied())) {
-    return refuse(task, out, "STALE this replica has not seen what the token of AFTER stands for");
-  }
+  if (!recent_enough(task, shard)) return shard.clustered() ? Outcome::kWait : refuse(task, out, too_late(task));
   if (writes_parked_ && is_write(task)) {
     if (!overdue(task)) return Outcome::kAgain;
     return refuse(task, out, "OVERLOADED no memory for writes, the disk does not keep up");
   }
   if (task.digests) return run_digests(task, shard);
+  if (task.holders) return count_holders(task, shard);
   return task.transaction ? run_transaction(task, shard, out) : run_command(task, shard, out);
 }
 
 Outcome Executor::run_command(Task& task, Shard& shard, resp::OutputBuffer& out) {
   resp::Writer writer(out, task.protocol);
   Call call = worker_.make_call(*task.spec, task.arguments.words(), task.database, writer, &task.state);
+  call.once = task.once.get();
   Stopwatch watch;
   const size_t before = out.size();
   const Outcome outcome = shard.run(*task.spec, call, task.level);
@@ -111,21 +107,24 @@ bool Executor::watched_keys_unchanged(Task& task, Shard& shard, bool& missing) {
 Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& out) {
   Transaction& transaction = *task.transaction;
   bool missing = false;
-  if (!watched_keys_unchanged(task, shard, missing)) {
-    transaction.aborted = !missing;
-    return missing ? Outcome::kFetch : Outcome::kDone;
+  const bool unchanged = watched_keys_unchanged(task, shard, missing);
+  if (missing) return Outcome::kFetch;
+  if (!unchanged && !task.once) {
+    transaction.aborted = true;
+    return Outcome::kDone;
   }
   resp::Writer writer(out, task.protocol);
   for (const TransactionCommand& command : transaction.commands) {
     const Call call = worker_.make_call(*command.spec, command.arguments.words(), command.database, writer, nullptr);
     if (!shard.resident(*command.spec, call)) return Outcome::kFetch;
   }
-  Result<> begun = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task));
+  Result<> begun = shard.begin_transaction(task.level, worker_.now_ms(), is_write(task) || task.once);
   Result<Outcome> done = begun ? Result<Outcome>(Outcome::kDone) : Result<Outcome>(begun.error());
   if (done) {
-    for (const TransactionCommand& command : transaction.commands) {
-      run_in_transaction(task, shard, command, out);
-      transaction.reply_ends.push_back(out.size());
+    if (!task.once) {
+      run_commands(task, shard, out);
+    } else if (!repeat_transaction(task, shard, out)) {
+      run_transaction_once(task, shard, unchanged, out);
     }
     done = shard.end_transaction(task.level);
   }
@@ -136,6 +135,40 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
     return refuse(task, out, done.error().message);
   }
   return *done;
+}
+
+void Executor::run_commands(Task& task, Shard& shard, resp::OutputBuffer& out) {
+  for (const TransactionCommand& command : task.transaction->commands) {
+    run_in_transaction(task, shard, command, out);
+    task.transaction->reply_ends.push_back(out.size());
+  }
+}
+
+void Executor::run_transaction_once(Task& task, Shard& shard, bool unchanged, resp::OutputBuffer& out) {
+  if (unchanged) run_commands(task, shard, out);
+  Remembered result{.serial = task.once->serial, .protocol = task.protocol};
+  result.aborted = task.transaction->aborted = !unchanged;
+  result.reply_ends = task.transaction->reply_ends;
+  result.reply = out.view();
+  shard.remember(*task.once, result);
+}
+
+// True: it is not to be executed.
+bool Executor::repeat_transaction(Task& task, Shard& shard, resp::OutputBuffer& out) {
+  const std::optional<Remembered> last = shard.recall(*task.once);
+  const std::optional<std::string> error =
+      last ? check_repetition(*last, task.once->serial, task.protocol) : std::nullopt;
+  if (!error) return false;
+  if (!error->empty()) {
+    refuse(task, out, *error);
+  } else if (!last->aborted && last->reply_ends.size() != task.transaction->commands.size()) {
+    refuse(task, out, "ERR ID: the command of this serial was another one");
+  } else {
+    task.transaction->aborted = last->aborted;
+    task.transaction->reply_ends = last->reply_ends;
+    out.append(last->reply);
+  }
+  return true;
 }
 
 void Executor::run_in_transaction(Task& task, Shard& shard, const TransactionCommand& command,
@@ -157,6 +190,13 @@ Outcome Executor::run_digests(Task& task, Shard& shard) {
   return Outcome::kDone;
 }
 
+Outcome Executor::count_holders(Task& task, Shard& shard) {
+  CHECK(shard.member() != nullptr);
+  if (task.holders->index == 0) task.holders->index = agreed(shard);
+  task.holders->holders = shard.member()->others_with(task.holders->index);
+  return Outcome::kDone;
+}
+
 void Executor::park(std::unique_ptr<Task> task, Outcome why) {
   const bool first = !waits(task->reply_to.client, task->shard);
   if (why == Outcome::kWait && first && send_to_leader(task)) return;
@@ -170,7 +210,7 @@ void Executor::park(std::unique_ptr<Task> task, Outcome why) {
   ++waiting_tasks_;
   if (lane.tasks.size() > 1) return prefetch(*lane.tasks.back());
   if (why == Outcome::kFetch) return wait_for_rows(key, shard);
-  if (why == Outcome::kWait) return wait_for_leader(key, lane);
+  if (why == Outcome::kWait) return wait_for_group(key, lane);
   ready_.push_back(key);
 }
 
@@ -228,7 +268,7 @@ void Executor::wait_for_rows(const LaneKey& key, Shard& shard) {
 
 // The rows of a task behind others are read meanwhile, so that a client's pipelined reads wait for the disk together.
 void Executor::prefetch(const Task& task) {
-  if (task.transaction || task.digests || writes_parked_) return;
+  if (task.transaction || task.digests || task.holders || writes_parked_) return;
   scratch_.clear();
   resp::Writer writer(scratch_, task.protocol);
   const Call call = worker_.make_call(*task.spec, task.arguments.words(), task.database, writer, nullptr);
@@ -252,11 +292,11 @@ void Executor::run_lane(const LaneKey& key) {
     Task& task = *lane->second.tasks.front();
     scratch_.clear();
     Outcome outcome = attempt(task, scratch_);
-    if (outcome == Outcome::kWait && leader_overdue(task)) {
-      outcome = refuse(task, scratch_, "CLUSTERDOWN no leader for shard " + std::to_string(key.shard));
+    if (outcome == Outcome::kWait && overdue_for_good(task)) {
+      outcome = refuse(task, scratch_, too_late(task));
     }
     if (outcome == Outcome::kFetch) return wait_for_rows(key, *by_id_[key.shard]);
-    if (outcome == Outcome::kWait && !can_send_to_leader(task)) return wait_for_leader(key, lane->second);
+    if (outcome == Outcome::kWait && !can_send_to_leader(task)) return wait_for_group(key, lane->second);
     if (outcome == Outcome::kAgain) return ready_.push_back(key);
     std::unique_ptr<Task> done = std::move(lane->second.tasks.front());
     lane->second.tasks.pop_front();
@@ -287,7 +327,9 @@ void Executor::complete(std::unique_ptr<Task> task, std::string_view reply) {
 }
 
 void Executor::complete(std::unique_ptr<Task> task, std::string_view reply, uint64_t weight) {
-  if (task->remote) return encode_answer(*task, reply, weight, worker_.to_peer(task->reply_to.worker));
+  if (task->remote) {
+    return encode_answer(*task, reply, weight, agreed(*by_id_[task->shard]), worker_.to_peer(task->reply_to.worker));
+  }
   if (!task->on_done) return worker_.deliver(task->reply_to, reply, weight);
   const uint32_t to = task->reply_to.worker;
   worker_.post(to, [task = std::move(task), bytes = std::string(reply)](Worker& origin) mutable {

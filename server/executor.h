@@ -74,7 +74,8 @@ class Executor {
   // … and after it was written and perhaps synced.
   void journal_advanced(consensus::Time now);
   // Some group waits for the journal to be synced.
-  bool awaits_sync() const;
+  enum class Of : uint8_t { kAll, kFollowers };
+  bool awaits_sync(Of which) const;
   // When a group has something to do.
   consensus::Time next_deadline() const;
   bool leads() const;
@@ -87,7 +88,10 @@ class Executor {
   // From another node, by its number: the outcome of a task that was sent there; and that no more will come.
   void on_answer(unsigned node, const Answer& answer);
   void on_peer_lost(unsigned node);
-  void on_peer_connected() { wake_those_who_wait_for_a_leader(); }
+  void on_peer_connected() { wake_those_who_wait_for_a_group(); }
+
+  // What this node's clients can have seen of the shard.
+  Clock seen_by_clients(Shard& shard) const;
 
   // Once per turn, before the journal is written: goes on with what waits and can. True if there is more.
   bool run_ready();
@@ -110,8 +114,8 @@ class Executor {
   };
   struct Lane {
     std::deque<std::unique_ptr<Task>> tasks;
-    bool fetching = false;  // the first one's rows; else it can be tried in the next turn
-    bool waits_for_leader = false;
+    bool fetching = false;         // the first one's rows; else it can be tried in the next turn
+    bool waits_for_group = false;  // for a leader, or a more recent state
   };
   enum class Admission : uint8_t { kRun, kAnswered, kWait };
   struct HeldReply {
@@ -131,6 +135,8 @@ class Executor {
   struct Leadership {
     consensus::PeerId leader = consensus::kNoPeer;
     bool serves = false;
+    uint64_t applied = 0;
+    consensus::Time current_at = 0;
     bool operator==(const Leadership&) const = default;
   };
   // Of the number of a call; the rest names the worker.
@@ -147,21 +153,31 @@ class Executor {
   bool about_to_serve(ShardId shard) const;
   bool can_send_to_leader(const Task& task) const;
   std::optional<unsigned> leader_elsewhere(ShardId shard) const;
-  bool leader_overdue(const Task& task) const;
+  bool overdue_for_good(const Task& task) const;
+  // Why it is given up that has waited for its shard.
+  std::string too_late(const Task& task) const;
+  // The shard's state is as recent as AFTER, MAXAGE and SESSION ask for.
+  bool recent_enough(Task& task, Shard& shard) const;
+  bool earlier_ones_are_under_way(const Task& task) const;
+  // The number of log R up to which it is applied; 0 without a group.
+  static uint64_t agreed(Shard& shard);
   bool send_to_leader(std::unique_ptr<Task>& task);
   void wait_again(std::unique_ptr<Task> task);
   void on_leader(const Shard& shard, std::string_view leader);
-  void wait_for_leader(const LaneKey& key, Lane& lane);
-  void wake_those_who_wait_for_a_leader();
+  void wait_for_group(const LaneKey& key, Lane& lane);
+  void wake_those_who_wait_for_a_group();
   template <typename Predicate>
   void fail_calls(Predicate lost);
 
   Outcome attempt(Task& task, resp::OutputBuffer& out);
-  Outcome attempt_admitted(Task& task, Shard& shard, resp::OutputBuffer& out);
   Outcome run_command(Task& task, Shard& shard, resp::OutputBuffer& out);
   Outcome run_transaction(Task& task, Shard& shard, resp::OutputBuffer& out);
+  void run_commands(Task& task, Shard& shard, resp::OutputBuffer& out);
+  void run_transaction_once(Task& task, Shard& shard, bool unchanged, resp::OutputBuffer& out);
+  bool repeat_transaction(Task& task, Shard& shard, resp::OutputBuffer& out);
   void run_in_transaction(Task& task, Shard& shard, const TransactionCommand& command, resp::OutputBuffer& out);
   Outcome run_digests(Task& task, Shard& shard);
+  static Outcome count_holders(Task& task, Shard& shard);
   bool watched_keys_unchanged(Task& task, Shard& shard, bool& missing);
   void wait_for_rows(const LaneKey& key, Shard& shard);
   void prefetch(const Task& task);
@@ -186,7 +202,8 @@ class Executor {
 
   std::vector<std::deque<HeldReply>> held_;  // by shard, in the order of their evaluation
   std::vector<Leadership> leaderships_;      // by shard, as of the last turn
-  std::vector<LaneKey> waiting_for_leader_;
+  std::vector<LaneKey> waiting_for_group_;
+  std::vector<uint64_t> seen_;  // by shard: what replies that came from other nodes let see of log R
   absl::flat_hash_map<uint64_t, Sent> calls_;
   uint64_t last_call_;  // begins anywhere, so that no answer to a call of an earlier process fits one of this
 };

@@ -8,6 +8,7 @@
 #include "server/executor.h"
 #include "server/forwarding.h"
 #include "server/node.h"
+#include "server/token.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -104,23 +105,71 @@ bool Executor::about_to_serve(ShardId shard) const {
 
 // Or, with a task that came from there, back to whom it came from.
 bool Executor::can_send_to_leader(const Task& task) const {
+  if (task.level != Level::kStrong) return false;
   return task.remote ? !about_to_serve(task.shard) : leader_elsewhere(task.shard).has_value();
 }
 
-bool Executor::leader_overdue(const Task& task) const {
-  return !task.remote && task.parked_since_ms != 0 && worker_.now_ms() - task.parked_since_ms > task.timeout_ms;
+bool Executor::overdue_for_good(const Task& task) const {
+  return task.parked_since_ms != 0 && worker_.now_ms() - task.parked_since_ms > task.timeout_ms;
+}
+
+std::string Executor::too_late(const Task& task) const {
+  Shard& shard = *by_id_[task.shard];
+  const bool led = !shard.clustered() || about_to_serve(task.shard) || leader_elsewhere(task.shard);
+  if (task.level != Level::kStrong || (led && !task.after.empty())) {
+    return "STALE this replica has not seen what AFTER, MAXAGE or SESSION ask for";
+  }
+  return "CLUSTERDOWN no leader for shard " + std::to_string(task.shard);
+}
+
+// ---- how recent a state is
+
+uint64_t Executor::agreed(Shard& shard) {
+  const GroupMember* const member = shard.clustered() ? shard.member() : nullptr;
+  return member == nullptr ? 0 : shard.keyspace().applied()[member->log()];
+}
+
+// A leader's state is the latest there is: only a token of another history is beyond it.
+bool Executor::recent_enough(Task& task, Shard& shard) const {
+  if (!task.after.empty() && !token_is_covered(task.after, shard.id(), shard.keyspace().applied())) return false;
+  if (!shard.clustered() || task.level == Level::kStrong) return true;
+  if (task.max_age_ms >= 0 && !shard.member()->current_since(boot_ns() - task.max_age_ms * consensus::kMillisecond)) {
+    return false;
+  }
+  if (!task.session) return true;
+  if (task.seen == 0) {
+    if (earlier_ones_are_under_way(task)) return false;
+    // From here on it waits for no more than this, or it would never end while others write.
+    task.seen = std::max<uint64_t>(seen_[shard.id()], 1);
+  }
+  return agreed(shard) >= task.seen;
+}
+
+bool Executor::earlier_ones_are_under_way(const Task& task) const {
+  const uint64_t client = task.reply_to.client;
+  return std::any_of(held_[task.shard].begin(), held_[task.shard].end(),
+                     [client](const HeldReply& held) { return held.to.client == client; }) ||
+         std::any_of(calls_.begin(), calls_.end(), [&task, client](const auto& sent) {
+           return sent.second.task->shard == task.shard && sent.second.task->reply_to.client == client;
+         });
+}
+
+Clock Executor::seen_by_clients(Shard& shard) const {
+  Clock clock = shard.keyspace().applied();
+  const GroupMember* const member = shard.clustered() ? shard.member() : nullptr;
+  if (member != nullptr) clock.set(member->log(), std::max(clock[member->log()], seen_[shard.id()]));
+  return clock;
 }
 
 // True: it is on its way, or answered.
 bool Executor::send_to_leader(std::unique_ptr<Task>& task) {
+  if (!can_send_to_leader(*task)) return false;
   if (task->remote) {
-    if (about_to_serve(task->shard)) return false;
     encode_refusal(*task, worker_.to_peer(task->reply_to.worker));
     task.reset();
     return true;
   }
   const std::optional<unsigned> node = leader_elsewhere(task->shard);
-  if (!node) return false;
   last_call_ = (last_call_ + 1) & ((uint64_t{1} << kCallNumberBits) - 1);
   const uint64_t id = uint64_t{worker_.index()} << kCallNumberBits | last_call_;
   encode_call(id, *task, worker_.to_peer(*node));
@@ -132,20 +181,20 @@ bool Executor::send_to_leader(std::unique_ptr<Task>& task) {
   return true;
 }
 
-void Executor::wait_for_leader(const LaneKey& key, Lane& lane) {
-  if (lane.waits_for_leader) return;
-  lane.waits_for_leader = true;
-  waiting_for_leader_.push_back(key);
+void Executor::wait_for_group(const LaneKey& key, Lane& lane) {
+  if (lane.waits_for_group) return;
+  lane.waits_for_group = true;
+  waiting_for_group_.push_back(key);
 }
 
-void Executor::wake_those_who_wait_for_a_leader() {
-  for (const LaneKey& key : waiting_for_leader_) {
+void Executor::wake_those_who_wait_for_a_group() {
+  for (const LaneKey& key : waiting_for_group_) {
     const auto lane = lanes_.find(key);
     if (lane == lanes_.end()) continue;
-    lane->second.waits_for_leader = false;
+    lane->second.waits_for_group = false;
     ready_.push_back(key);
   }
-  waiting_for_leader_.clear();
+  waiting_for_group_.clear();
 }
 
 void Executor::on_answer(unsigned node, const Answer& answer) {
@@ -155,6 +204,8 @@ void Executor::on_answer(unsigned node, const Answer& answer) {
   std::unique_ptr<Task> task = std::move(sent->second.task);
   calls_.erase(sent);
   if (answer.refused) return wait_again(std::move(task));
+  seen_[task->shard] = std::max(seen_[task->shard], answer.seen);
+  if (!waiting_for_group_.empty()) wake_those_who_wait_for_a_group();  // for this answer, perhaps
   if (!take_answer(answer, *task)) return fail(std::move(task), kUncertain);
   complete(std::move(task), answer.reply, answer.weight);
 }
@@ -195,7 +246,7 @@ void Executor::wait_again(std::unique_ptr<Task> task) {
   Lane& lane = lanes_[key];
   lane.tasks.push_front(std::move(task));
   ++waiting_tasks_;
-  wait_for_leader(key, lane);
+  wait_for_group(key, lane);
 }
 
 // ---- groups
@@ -218,19 +269,19 @@ void Executor::journal_advanced(consensus::Time now) {
     // What became durable may commit, and acknowledgements wait for it.
     member->end_turn(now);
     Leadership& seen = leaderships_[shard->id()];
-    const Leadership is{member->group().leader(), member->serves()};
+    const Leadership is{member->group().leader(), member->serves(), agreed(*shard), member->group().current_at()};
     changed |= seen != is;
     if (is.leader != consensus::kNoPeer && is.leader != seen.leader) on_leader(*shard, member->leader());
     seen = is;
   }
   release_replies();
-  if (changed) wake_those_who_wait_for_a_leader();
+  if (changed) wake_those_who_wait_for_a_group();
 }
 
-bool Executor::awaits_sync() const {
-  return std::any_of(shards_.begin(), shards_.end(), [](const auto& shard) {
+bool Executor::awaits_sync(Of which) const {
+  return std::any_of(shards_.begin(), shards_.end(), [which](const auto& shard) {
     const GroupMember* const member = shard->member();
-    return member != nullptr && member->awaits_sync();
+    return member != nullptr && member->awaits_sync() && (which == Of::kAll || !member->group().leads());
   });
 }
 
@@ -258,7 +309,7 @@ void Executor::retire_groups() {
 
 void Executor::check_deadlines(int64_t now_ms) {
   fail_calls([now_ms](const Sent& sent) { return now_ms > sent.deadline_ms; });
-  wake_those_who_wait_for_a_leader();
+  wake_those_who_wait_for_a_group();
 }
 
 }  // namespace capstan

@@ -12,6 +12,9 @@ constexpr std::string_view kVersion = "1";
 constexpr std::string_view kCommand = "command";
 constexpr std::string_view kExec = "exec";
 constexpr std::string_view kWatch = "watch";
+constexpr std::string_view kHolders = "holders";
+constexpr std::string_view kOnce = "once";
+constexpr std::string_view kAfter = "after";
 constexpr std::string_view kDone = "done";
 constexpr std::string_view kRefused = "refused";
 constexpr std::string_view kAborted = "aborted";
@@ -82,6 +85,13 @@ bool read_watch(WordReader& words, Task& task) {
   return true;
 }
 
+bool read_holders(WordReader& words, Task& task) {
+  task.holders = std::make_unique<HoldersRequest>();
+  task.holders->index = words.number<uint64_t>();
+  task.spec = find_by_full_name("wait");
+  return true;
+}
+
 }  // namespace
 
 void encode_call(uint64_t id, const Task& task, resp::OutputBuffer& out) {
@@ -94,6 +104,15 @@ void encode_call(uint64_t id, const Task& task, resp::OutputBuffer& out) {
   message.word(level_name(task.level));
   message.number(static_cast<uint64_t>(task.protocol));
   message.number(static_cast<uint64_t>(task.timeout_ms));
+  if (task.once) {
+    message.word(kOnce);
+    message.word(task.once->client);
+    message.number(task.once->serial);
+  }
+  if (!task.after.empty()) {
+    message.word(kAfter);
+    message.word(task.after);
+  }
   if (task.transaction) return write_transaction(message, *task.transaction);
   if (task.digests) {
     message.word(kWatch);
@@ -101,6 +120,11 @@ void encode_call(uint64_t id, const Task& task, resp::OutputBuffer& out) {
       message.number(key.database);
       message.word(key.name);
     }
+    return;
+  }
+  if (task.holders) {
+    message.word(kHolders);
+    message.number(task.holders->index);
     return;
   }
   message.word(kCommand);
@@ -123,26 +147,42 @@ Result<std::unique_ptr<Task>> decode_call(std::span<const std::string_view> give
   if (!words.ok() || !level || (protocol != 2 && protocol != 3)) return malformed("call: its head");
   task->level = *level;
   task->protocol = static_cast<resp::Protocol>(protocol);
-  const std::string_view kind = words.next();
-  const bool known = kind == kCommand ? read_command(words, *task)
-                     : kind == kExec  ? read_transaction(words, *task)
-                     : kind == kWatch ? read_watch(words, *task)
-                                      : false;
+  std::string_view kind = words.next();
+  if (kind == kOnce) {
+    task->once = std::make_unique<RequestId>();
+    task->once->client = words.next();
+    task->once->serial = words.number<uint64_t>();
+    kind = words.next();
+  }
+  if (kind == kAfter) {
+    task->after = words.next();
+    kind = words.next();
+  }
+  const bool known = kind == kCommand   ? read_command(words, *task)
+                     : kind == kExec    ? read_transaction(words, *task)
+                     : kind == kWatch   ? read_watch(words, *task)
+                     : kind == kHolders ? read_holders(words, *task)
+                                        : false;
   if (!words.ok()) return malformed("call");
   if (!known) return Error{ErrorCode::kNotFound, "a call of a command that this node does not know"};
   return task;
 }
 
-void encode_answer(const Task& task, std::string_view reply, uint64_t weight, resp::OutputBuffer& out) {
+void encode_answer(const Task& task, std::string_view reply, uint64_t weight, uint64_t seen, resp::OutputBuffer& out) {
   MessageWriter message(out);
   message.word(kAnswerMessage);
   message.word(kVersion);
   message.number(task.reply_to.place);
   message.word(kDone);
   message.number(weight);
+  message.number(seen);
   message.word(reply);
   if (task.digests) {
     for (const WatchedKey& key : task.digests->keys) message.number(key.digest);
+  }
+  if (task.holders) {
+    message.number(task.holders->index);
+    message.number(task.holders->holders);
   }
   if (!task.transaction) return;
   if (task.transaction->aborted) return message.word(kAborted);
@@ -168,6 +208,7 @@ Result<Answer> decode_answer(std::span<const std::string_view> given) {
   if (!words.ok() || (!answer.refused && kind != kDone)) return malformed("answer");
   if (answer.refused) return answer;
   answer.weight = words.number<uint64_t>();
+  answer.seen = words.number<uint64_t>();
   answer.reply = words.next();
   if (!words.ok()) return malformed("answer");
   answer.more = words.rest();
@@ -178,6 +219,11 @@ bool take_answer(const Answer& answer, Task& task) {
   WordReader words(answer.more);
   if (task.digests) {
     for (WatchedKey& key : task.digests->keys) key.digest = words.number<uint64_t>();
+    return words.ok() && !words.more();
+  }
+  if (task.holders) {
+    task.holders->index = words.number<uint64_t>();
+    task.holders->holders = words.number<uint32_t>();
     return words.ok() && !words.more();
   }
   if (!task.transaction) return true;

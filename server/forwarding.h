@@ -1,13 +1,17 @@
 // How a task travels to the node that leads its shard, and its outcome back, over the links between nodes
 // (cluster/links.h). RESP arrays of bulk strings; numbers are decimal:
 //
-//   call 1 <id> <client> <shard> <level> <protocol> <timeout ms> command <database> <name> <word>…
-//   call 1 …                                     exec <n> (<database> <key> <digest>)ⁿ (<database> <name> <m> <word>ᵐ)…
-//   call 1 …                                     watch (<database> <key>)…
-//   answer 1 <id> done <weight> <reply>                        of a command
-//   answer 1 <id> done <weight> <replies> aborted|refused      of EXEC; or <end of the command's reply>…
-//   answer 1 <id> done <weight> <reply> <digest>…              of WATCH
-//   answer 1 <id> refused                                      does not lead; the task was not accepted
+//   call 1 <id> <client> <shard> <level> <protocol> <timeout ms> [once <client's own id> <serial>]
+//                                                [after <token>] then one of
+//                                                command <database> <name> <word>…
+//                                                exec <n> (<database> <key> <digest>)ⁿ (<database> <name> <m> <word>ᵐ)…
+//                                                watch (<database> <key>)…
+//                                                holders <index>
+//   answer 1 <id> done <weight> <seen> <reply>                     of a command
+//   answer 1 <id> done <weight> <seen> <replies> aborted|refused   of EXEC; or <end of the command's reply>…
+//   answer 1 <id> done <weight> <seen> <reply> <digest>…           of WATCH
+//   answer 1 <id> done <weight> <seen> <reply> <index> <holders>   of WAIT
+//   answer 1 <id> refused                                          does not lead; the task was not accepted
 //
 // The name is the command's own, whatever a node's rename-command makes of it; the words are the client's. `client`
 // tells the calling node's clients apart: what one of them sends takes effect in its order.
@@ -35,13 +39,15 @@ void encode_call(uint64_t id, const Task& task, resp::OutputBuffer& out);
 Result<std::unique_ptr<Task>> decode_call(std::span<const std::string_view> words);
 
 // Of a task that decode_call() made and that has run.
-void encode_answer(const Task& task, std::string_view reply, uint64_t weight, resp::OutputBuffer& out);
+// seen: the number of log R up to which the reply can show it.
+void encode_answer(const Task& task, std::string_view reply, uint64_t weight, uint64_t seen, resp::OutputBuffer& out);
 void encode_refusal(const Task& task, resp::OutputBuffer& out);
 
 struct Answer {
   uint64_t id = 0;
   bool refused = false;
   uint64_t weight = 0;
+  uint64_t seen = 0;
   std::string_view reply;
   std::span<const std::string_view> more;
 };

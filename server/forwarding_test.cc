@@ -70,6 +70,19 @@ BOOST_AUTO_TEST_CASE(a_command_arrives_as_it_was_sent) {
              boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(what_its_level_asks_for_goes_along) {
+  Task task = command({"incr", "key"});
+  task.once = std::make_unique<RequestId>(RequestId{"me", 12});
+  task.after = "c0ffee";
+  const auto read = decoded(1, task);
+  BOOST_REQUIRE(read->once);
+  BOOST_TEST(read->once->client == "me");
+  BOOST_TEST(read->once->serial == 12u);
+  BOOST_TEST(read->after == "c0ffee");
+  BOOST_TEST(strings(read->arguments) == (std::vector<std::string>{"incr", "key"}), boost::test_tools::per_element());
+  BOOST_TEST(!decoded(1, command({"incr", "key"}))->once);
+}
+
 BOOST_AUTO_TEST_CASE(a_transaction_arrives_with_its_watched_keys) {
   Task task = command({"exec"});
   task.transaction = std::make_unique<Transaction>();
@@ -89,12 +102,13 @@ BOOST_AUTO_TEST_CASE(a_transaction_arrives_with_its_watched_keys) {
   // Its outcome finds its way back.
   read->transaction->reply_ends = {5, 12};
   resp::OutputBuffer out;
-  encode_answer(*read, "+OK\r\n$1\r\n1\r\n", 8, out);
+  encode_answer(*read, "+OK\r\n$1\r\n1\r\n", 8, 1000, out);
   const Message message(out);
   const Result<Answer> answer = decode_answer(message.view());
   BOOST_REQUIRE(answer.ok());
   BOOST_TEST(answer->id == 1u);
   BOOST_TEST(answer->weight == 8u);
+  BOOST_TEST(answer->seen == 1000u);
   BOOST_REQUIRE(take_answer(*answer, task));
   BOOST_TEST(task.transaction->reply_ends == (std::vector<size_t>{5, 12}), boost::test_tools::per_element());
 }
@@ -104,7 +118,7 @@ BOOST_AUTO_TEST_CASE(an_aborted_transaction_is_told_from_one_that_ran) {
   task.transaction = std::make_unique<Transaction>();
   task.transaction->aborted = true;
   resp::OutputBuffer out;
-  encode_answer(task, {}, 0, out);
+  encode_answer(task, {}, 0, 0, out);
   const Message message(out);
   Task asked = command({"exec"});
   asked.transaction = std::make_unique<Transaction>();
@@ -122,10 +136,24 @@ BOOST_AUTO_TEST_CASE(watched_keys_come_back_with_their_digests) {
   read->digests->keys[0].digest = 11;
   read->digests->keys[1].digest = 22;
   resp::OutputBuffer out;
-  encode_answer(*read, {}, 0, out);
+  encode_answer(*read, {}, 0, 0, out);
   const Message message(out);
   BOOST_REQUIRE(take_answer(decode_answer(message.view()).value(), task));
   BOOST_TEST(task.digests->keys[1].digest == 22u);
+}
+
+BOOST_AUTO_TEST_CASE(how_many_hold_it_comes_back) {
+  Task task = command({"wait", "1", "0"});
+  task.holders = std::make_unique<HoldersRequest>(HoldersRequest{77, 0});
+  const auto read = decoded(3, task);
+  BOOST_REQUIRE(read->holders);
+  BOOST_TEST(read->holders->index == 77u);
+  read->holders->holders = 2;
+  resp::OutputBuffer out;
+  encode_answer(*read, {}, 0, 0, out);
+  const Message message(out);
+  BOOST_REQUIRE(take_answer(decode_answer(message.view()).value(), task));
+  BOOST_TEST(task.holders->holders == 2u);
 }
 
 BOOST_AUTO_TEST_CASE(a_refusal_says_that_the_task_was_not_accepted) {
@@ -159,7 +187,7 @@ BOOST_AUTO_TEST_CASE(what_is_malformed_is_refused) {
   BOOST_TEST(!with(10, "ping").ok());  // not of a shard
   BOOST_TEST(!decode_answer(Words{"answer", "1", "5"}).ok());
   BOOST_TEST(!decode_answer(Words{"answer", "1", "5", "perhaps"}).ok());
-  BOOST_TEST(!decode_answer(Words{"answer", "1", "5", "done", "0"}).ok());
+  BOOST_TEST(!decode_answer(Words{"answer", "1", "5", "done", "0", "0"}).ok());
 }
 
 BOOST_AUTO_TEST_CASE(an_answer_that_does_not_fit_its_task_is_refused) {
@@ -171,10 +199,10 @@ BOOST_AUTO_TEST_CASE(an_answer_that_does_not_fit_its_task_is_refused) {
     task.transaction->reply_ends.clear();
     return take_answer(decode_answer(words).value(), task);
   };
-  BOOST_TEST(fits({"answer", "1", "1", "done", "0", "+OK\r\n", "5"}));
-  BOOST_TEST(!fits({"answer", "1", "1", "done", "0", "+OK\r\n", "6"}));
-  BOOST_TEST(!fits({"answer", "1", "1", "done", "0", "+OK\r\n"}));
-  BOOST_TEST(!fits({"answer", "1", "1", "done", "0", "+OK\r\n", "2", "5"}));
+  BOOST_TEST(fits({"answer", "1", "1", "done", "0", "0", "+OK\r\n", "5"}));
+  BOOST_TEST(!fits({"answer", "1", "1", "done", "0", "0", "+OK\r\n", "6"}));
+  BOOST_TEST(!fits({"answer", "1", "1", "done", "0", "0", "+OK\r\n"}));
+  BOOST_TEST(!fits({"answer", "1", "1", "done", "0", "0", "+OK\r\n", "2", "5"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -141,6 +141,19 @@ ReadPoint GroupMember::reply_point(bool wrote, bool saw_pending, Time now) {
   return group().read(saw_pending ? last : 0, now);
 }
 
+uint32_t GroupMember::others_with(Index index) const {
+  uint32_t holders = 0;
+  for (const Member& member : group().configuration().members()) {
+    const consensus::Progress* const progress = group().progress(member.id);
+    if (progress != nullptr && progress->match() >= index) ++holders;
+  }
+  return holders;
+}
+
+bool GroupMember::current_since(Time since) const {
+  return (!group().leads() || serves()) && replica_.applied() >= group().commit() && group().current_since(since);
+}
+
 // The stamp of the log's last record.
 Hlc GroupMember::last_stamp() const {
   const consensus::Log& entries = group().log();

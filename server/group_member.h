@@ -99,6 +99,10 @@ class GroupMember {
   // its own? If not now, then when released() says so.
   consensus::ReadPoint reply_point(bool wrote, bool saw_pending, consensus::Time now);
   bool released(const consensus::ReadPoint& point) const { return group().released(point); }
+  // How many other replicas have everything up to there on their disks, as far as this one, which leads, knows.
+  uint32_t others_with(consensus::Index index) const;
+  // Whether the applied state has all that was committed so long ago (consensus::Group::current_since).
+  bool current_since(consensus::Time since) const;
 
   // --- members
   // Of a node's present life, as that node says it: a replica of an earlier life is replaced by a new one, which

@@ -165,10 +165,12 @@ std::optional<Shard::GroupOptions> Node::group_options() const {
   if (!settings_->cluster) return std::nullopt;
   constexpr uint64_t kLogBytes = uint64_t{64} << 20;  // of all shards together
   constexpr uint64_t kMinLogBytes = uint64_t{1} << 20;
+  constexpr consensus::Time kBatchDelay = consensus::kMillisecond;
   Shard::GroupOptions options;
   options.consensus.heartbeat = settings_->heartbeat_ms * consensus::kMillisecond;
   options.consensus.election_timeout_min = settings_->election_timeout_ms * consensus::kMillisecond;
   options.consensus.election_timeout_max = 2 * options.consensus.election_timeout_min;
+  options.consensus.batch_delay = kBatchDelay;
   options.consensus.lease = settings_->lease_reads ? settings_->lease_ms * consensus::kMillisecond : 0;
   options.log_bytes = std::max(kLogBytes / settings_->shards, kMinLogBytes);
   return options;

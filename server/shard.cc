@@ -112,6 +112,31 @@ void Shard::Impl::collect(const CommandSpec& spec, const Call& call) {
   }
 }
 
+// Outcome: it is not to be executed, or not now.
+std::optional<Outcome> Shard::Impl::repeat(Call& call, Level level) {
+  const StringRead read = evaluation.string(KeyRef(kSessionDatabase, call.once->client));
+  evaluation.take_lookups();  // no user's key
+  if (read.lookup == Lookup::kMissing) return std::nullopt;
+  if (read.lookup == Lookup::kNotResident) {
+    wanted = std::move(evaluation.missing_rows());
+    return Outcome::kFetch;
+  }
+  const std::optional<Remembered> last = Remembered::decode(read.value);
+  CHECK(read.lookup == Lookup::kFound && last, "what is remembered of a client can be read");
+  const std::optional<std::string> error = check_repetition(*last, call.once->serial, call.writer->protocol());
+  if (!error) return std::nullopt;
+  if (error->empty()) {
+    call.reply().raw(last->reply);
+  } else {
+    call.reply().error(*error);
+  }
+  return gated(level) ? Outcome::kHeld : Outcome::kDone;
+}
+
+void Shard::Impl::remember(const RequestId& request, const Remembered& result) {
+  evaluation.set_string(KeyRef(kSessionDatabase, request.client), evaluation.keep(result.encode()));
+}
+
 Outcome Shard::run(const CommandSpec& spec, Call& call, Level level) {
   Impl& shard = *impl_;
   if (!resident(spec, call)) return Outcome::kFetch;
@@ -124,6 +149,9 @@ Outcome Shard::run(const CommandSpec& spec, Call& call, Level level) {
   shard.gate = {};
   shard.begin(level, call.now_ms);
   call.evaluation = &shard.evaluation;
+  if (call.once != nullptr) [[unlikely]] {
+    if (const std::optional<Outcome> repeated = shard.repeat(call, level)) return *repeated;
+  }
   const Outcome outcome = spec.run(call);
   if (outcome == Outcome::kFetch) {
     shard.wanted = std::move(shard.evaluation.missing_rows());
@@ -131,8 +159,14 @@ Outcome Shard::run(const CommandSpec& spec, Call& call, Level level) {
   }
   if (outcome != Outcome::kDone) return outcome;
   shard.count_lookups(spec);
+  if (call.once != nullptr) [[unlikely]] {
+    Remembered result{.serial = call.once->serial, .protocol = call.writer->protocol()};
+    result.reply = out.view().substr(before);
+    shard.remember(*call.once, result);
+  }
+  const bool must_be_kept = (spec.flags & kWrite) != 0 || call.once != nullptr;
   // Without room, what a read would have removed (expired keys) stays; it is hidden all the same.
-  if (Result<> proposed = shard.propose(); !proposed && (spec.flags & kWrite) != 0) [[unlikely]] {
+  if (Result<> proposed = shard.propose(); !proposed && must_be_kept) [[unlikely]] {
     out.truncate(before);
     call.reply().error(kNoRoom);
   }
@@ -159,6 +193,17 @@ Outcome Shard::run_in_transaction(const CommandSpec& spec, Call& call) {
   impl_->count_lookups(spec);
   return outcome;
 }
+
+std::optional<Remembered> Shard::recall(const RequestId& id) {
+  const StringRead read = impl_->evaluation.string(KeyRef(kSessionDatabase, id.client));
+  impl_->evaluation.take_lookups();
+  if (read.lookup == Lookup::kMissing) return std::nullopt;
+  std::optional<Remembered> last = Remembered::decode(read.value);
+  CHECK(read.lookup == Lookup::kFound && last, "what is remembered of a client can be read");
+  return last;
+}
+
+void Shard::remember(const RequestId& id, const Remembered& result) { impl_->remember(id, result); }
 
 Result<Outcome> Shard::end_transaction(Level level) {
   impl_->evaluation.read_at_once(false);

@@ -24,6 +24,7 @@
 #include "server/command.h"
 #include "server/group_member.h"
 #include "server/level.h"
+#include "server/once.h"
 #include "server/shard_status.h"
 
 namespace capstan {
@@ -81,6 +82,7 @@ class Shard {
   // kFetch if not. On kDone the reply is written (to be released after the journal's write of this turn) and the effect
   // is appended and joined. A write that the journal or memory has no room for answers -MISCONF or -OVERLOADED.
   // kHeld: as kDone, but the reply has to be taken back from the connection and held until released(reply_gate()).
+  // With call.once a repetition is answered with what is remembered, instead.
   // Precondition of a STRONG command in a cluster: member()->serves().
   Outcome run(const CommandSpec& spec, Call& call, Level level);
 
@@ -89,6 +91,9 @@ class Shard {
   bool resident(const CommandSpec& spec, const Call& call);
   Result<> begin_transaction(Level level, int64_t now_ms, bool writes);
   Outcome run_in_transaction(const CommandSpec& spec, Call& call);
+  // What is remembered of the client; nullopt: nothing. And what is to be: part of the transaction's record.
+  std::optional<Remembered> recall(const RequestId& id);
+  void remember(const RequestId& id, const Remembered& result);
   // kDone or kHeld. An error (it writes, and the journal has no room): nothing of the transaction took effect.
   Result<Outcome> end_transaction(Level level);
 

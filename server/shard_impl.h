@@ -83,6 +83,8 @@ class Shard::Impl {
   std::vector<Waiter> waiters;
 
   void begin(Level level, int64_t now_ms);
+  std::optional<Outcome> repeat(Call& call, Level level);
+  void remember(const RequestId& request, const Remembered& result);
   // Makes a record of what was evaluated.
   Result<> propose();
   Result<> propose_to_group();

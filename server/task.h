@@ -11,6 +11,7 @@
 #include "resp/writer.h"
 #include "server/command.h"
 #include "server/level.h"
+#include "server/once.h"
 #include "server/owned_arguments.h"
 
 namespace capstan {
@@ -54,6 +55,12 @@ struct DigestRequest {
   std::vector<WatchedKey> keys;
 };
 
+// WAIT's shard part: how many other nodes have what is committed, on their disks.
+struct HoldersRequest {
+  uint64_t index = 0;  // in log R, up to where; 0: the leader fills in what is committed when it is asked
+  uint32_t holders = 0;
+};
+
 struct Task {
   ReplyAddress reply_to;
   ShardId shard = 0;
@@ -62,10 +69,14 @@ struct Task {
   const CommandSpec* spec = nullptr;  // of a transaction: EXEC's
   Database database = 0;
   OwnedArguments arguments;
-  std::string after;       // CONSISTENCY … AFTER; empty: none
-  int64_t timeout_ms = 0;  // how long it waits for a leader, and for its answer
+  std::string after;                // CONSISTENCY … AFTER; empty: none
+  int64_t max_age_ms = -1;          // … MAXAGE; -1: any
+  bool session = false;             // … SESSION
+  std::unique_ptr<RequestId> once;  // … ID; nullptr: none
+  int64_t timeout_ms = 0;           // how long it waits for a leader, and for its answer
   std::unique_ptr<Transaction> transaction;
   std::unique_ptr<DigestRequest> digests;
+  std::unique_ptr<HoldersRequest> holders;
   // What to do with the outcome, on the worker of reply_to, instead of delivering the reply there.
   absl::AnyInvocable<void(Worker&, Task&, std::string_view reply)> on_done;
 
@@ -75,6 +86,7 @@ struct Task {
 
   // While it waits.
   std::unique_ptr<CommandState> state;
+  uint64_t seen = 0;  // of a session: the number of log R up to which its own earlier commands saw it; 0: not known yet
   int64_t parked_since_ms = 0;
   size_t argument_bytes = 0;
   int64_t elapsed_ns = 0;

@@ -187,7 +187,12 @@ bool Worker::make_durable() {
   if (journal_->synced() >= *written) return true;
   // In a cluster it is the groups that know what replies wait for.
   if (node_.peers() != nullptr) {
-    if (executor_.awaits_sync()) sync_now_or_soon(before);
+    // A leader's commits mostly do not wait for its own disk, so it goes on meanwhile; its followers' do for theirs.
+    if (executor_.awaits_sync(Executor::Of::kFollowers)) {
+      sync_now_or_soon(before);
+    } else if (executor_.awaits_sync(Executor::Of::kAll)) {
+      sync_soon();
+    }
     return true;
   }
   return settings_->append_fsync != Fsync::kAlways || sync_now_or_soon(before);
@@ -200,9 +205,13 @@ bool Worker::sync_now_or_soon(lmdb_store::Position before) {
     if (!synced) fail_stop(synced.error());
     return true;
   }
+  sync_soon();
+  return false;
+}
+
+void Worker::sync_soon() {
   if (journal_->written() > sync_requested_) journal_->request_sync();
   sync_requested_ = journal_->written();
-  return false;
 }
 
 void Worker::send_replies(bool durable) {

@@ -252,6 +252,7 @@ class Worker {
   // Writes and, if need be, syncs the journal. False: replies of this turn have to wait for a sync.
   bool make_durable();
   bool sync_now_or_soon(lmdb_store::Position before);
+  void sync_soon();
   // Of a turn: before and after the journal is written.
   void end_group_turns();
   void groups_written();

@@ -448,15 +448,9 @@ def test_what_is_not_there_yet_says_so(context):
             ("CONSISTENCY", "EVENTUAL", "SET", "k", "v"),
             ("CONSISTENCY", "LOCAL", "SET", "k", "v"),
             ("CONSISTENCY", "EVENTUAL", "GET", "k"),
-            ("CONSISTENCY", "LOCAL", "MAXAGE", "100", "GET", "k"),
-            ("CONSISTENCY", "STRONG", "SESSION", "GET", "k"),
-            ("CONSISTENCY", "STRONG", "ID", "client", "1", "INCR", "k"),
-            ("CONSISTENCY", "TOKEN"),
         ):
             reply = client.call(*command)
             assert reply.is_error and b"not supported yet" in reply.value, "%s answered %s" % (command, show(reply))
-        expect(client, b"+OK\r\n", "CONSISTENCY", "LOCAL", "MAXAGE", "100")
-        assert client.call("GET", "k").is_error, "also as the connection's level"
         assert cluster.insist(cluster.nodes[1], "EXISTS", "k").value == 0
 
 

@@ -178,12 +178,6 @@ def test_transactions_heed_w_and_r(context):
     expect(client, "$next", "ECHO", "next")
 
 
-def test_id_is_refused_until_results_are_remembered(context):
-    client = fresh(context)
-    expect(client, "-ERR CONSISTENCY STRONG ID is not supported", "CONSISTENCY", "STRONG", "ID", "client", "7", "INCR", "k")
-    expect(client, "null", "GET", "k")
-
-
 def test_of_several_keys_the_strictest_pattern_counts(context):
     context.require_capstan()
     server = context.server({"consistency": "eventual"})

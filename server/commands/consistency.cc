@@ -25,15 +25,14 @@ Outcome reset_level(Call& call) {
   return Outcome::kDone;
 }
 
-// Everything that the shards have applied by now covers all that this connection has seen.
+// What this node's clients can have seen of each shard covers all that this connection has.
 Outcome get_token(Call& call) {
-  if (call.node->peers() != nullptr) return reply_error(call, "ERR TOKEN is not supported yet in a cluster");
   auto token = std::make_shared<std::vector<Token>>(call.node->workers());
   const LaterReply later(*call.session);
   call.session->worker.on_every_worker(
       [token](Worker& worker) {
         for (const auto& shard : worker.executor().shards()) {
-          (*token)[worker.index()].emplace_back(shard->id(), shard->keyspace().applied());
+          (*token)[worker.index()].emplace_back(shard->id(), worker.executor().seen_by_clients(*shard));
         }
       },
       [token, later](Worker&) {

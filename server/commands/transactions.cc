@@ -47,9 +47,7 @@ std::unique_ptr<Task> make_task(const Call& call, ShardId shard, std::vector<Tra
   task->reply_to = session.reply_address;
   task->shard = shard;
   task->protocol = session.protocol;
-  task->level = session.effective.level;
-  task->after = session.effective.after;
-  task->timeout_ms = session.worker.dispatcher().timeout_of(session.effective);
+  session.worker.dispatcher().set_level(*task, session.effective);
   task->spec = call.spec;
   task->database = session.database;
   task->transaction = std::make_unique<Transaction>();

@@ -68,92 +68,160 @@ class Waiting : public BlockedCommand {
   event* timer_ = nullptr;
 };
 
-// How many other nodes certainly hold all that this connection has been answered for (and have synced it): of a
-// majority all but the one that answered. Single nodes have none.
+// How many other nodes certainly hold all that this connection has been answered for, on their disks: of a majority all
+// but the one that answered. Single nodes have none.
 int64_t certain_replicas(const Worker& worker) {
   const auto& cluster = worker.settings().cluster;
   return cluster ? static_cast<int64_t>(cluster->all.size() / 2) : 0;
 }
 
-// ---- WAIT
+// How safe writes are, or should be.
+struct Copies {
+  bool local = false;  // on this node's own disk
+  int64_t replicas = 0;
+};
 
-class WaitForReplicas : public Waiting {
+enum class Form : uint8_t { kNumber, kPair };  // WAIT's reply, WAITAOF's
+
+void write_copies(resp::Writer& writer, Form form, const Copies& copies) {
+  if (form == Form::kPair) {
+    writer.array(2);
+    writer.integer(copies.local ? 1 : 0);
+  }
+  writer.integer(copies.replicas);
+}
+
+class WaitForCopies;
+
+// What has been found out. Shared with those who are asked; touched on the session's worker alone.
+struct Progress {
+  WaitForCopies* waiting = nullptr;
+  unsigned unsynced = 0;               // workers whose journal is not known to be synced yet
+  std::vector<HoldersRequest> shards;  // as their leaders know it
+  size_t unanswered = 0;               // of the shards that were asked last
+};
+
+class WaitForCopies : public Waiting {
  public:
-  WaitForReplicas(Session& session, int64_t timeout_ms)
-      : Waiting(session, timeout_ms), certain_(certain_replicas(session.worker)) {}
+  WaitForCopies(Session& session, int64_t timeout_ms, Form form, const Copies& wanted, const CommandSpec& spec)
+      : Waiting(session, timeout_ms),
+        worker_(session.worker),
+        client_(session.id),
+        form_(form),
+        wanted_(wanted),
+        spec_(spec),
+        progress_(std::make_shared<Progress>()) {
+    progress_->waiting = this;
+    found_.replicas = certain_replicas(worker_);
+    again_ = evtimer_new(
+        worker_.base(), [](evutil_socket_t, short, void* self) { static_cast<WaitForCopies*>(self)->ask_leaders(); },
+        this);
+    CHECK(again_ != nullptr);
+  }
+  ~WaitForCopies() override {
+    progress_->waiting = nullptr;
+    event_free(again_);
+  }
+
+  void begin() {
+    if (form_ == Form::kPair) ask_for_sync();
+    if (found_.replicas < wanted_.replicas && worker_.node().peers() != nullptr) ask_leaders();
+  }
 
  protected:
-  void write(resp::Writer& writer) override { writer.integer(certain_); }
+  void write(resp::Writer& writer) override { write_copies(writer, form_, found_); }
 
  private:
-  const int64_t certain_;
+  static constexpr timeval kPause{0, 5'000};
+  static constexpr int64_t kPatienceMs = 1000;
+
+  // Every worker's journal: the connection may have written to the shards of any.
+  void ask_for_sync() {
+    progress_->unsynced = worker_.node().workers();
+    for (unsigned i = 0; i < worker_.node().workers(); ++i) {
+      worker_.post(i, [progress = progress_, to = worker_.index()](Worker& worker) {
+        worker.when_synced([progress, to](Worker& synced) {
+          synced.post(to, [progress](Worker&) {
+            if (--progress->unsynced == 0 && progress->waiting != nullptr) progress->waiting->synced();
+          });
+        });
+      });
+    }
+  }
+
+  // Of all shards: the connection may have written to any.
+  void ask_leaders() {
+    const Dispatcher& dispatcher = worker_.dispatcher();
+    progress_->shards.resize(dispatcher.shard_map().shards());
+    progress_->unanswered = progress_->shards.size();
+    for (ShardId shard = 0; shard < progress_->shards.size(); ++shard) {
+      auto task = std::make_unique<Task>();
+      task->reply_to = {worker_.index(), 0, client_, 0};
+      task->shard = shard;
+      task->spec = &spec_;
+      task->timeout_ms = kPatienceMs;
+      task->holders = std::make_unique<HoldersRequest>(HoldersRequest{progress_->shards[shard].index, 0});
+      task->on_done = [progress = progress_](Worker&, Task& done, std::string_view) {
+        progress->shards[done.shard] = *done.holders;
+        if (--progress->unanswered == 0 && progress->waiting != nullptr) progress->waiting->counted();
+      };
+      worker_.submit(dispatcher.owner(shard), std::move(task));
+    }
+  }
+
+  void synced() {
+    found_.local = true;
+    end_if_enough();
+  }
+
+  void counted() {
+    const auto least = std::min_element(progress_->shards.begin(), progress_->shards.end(),
+                                        [](const auto& a, const auto& b) { return a.holders < b.holders; });
+    found_.replicas = std::max<int64_t>(found_.replicas, least->holders);
+    if (!end_if_enough()) CHECK(event_add(again_, &kPause) == 0);
+  }
+
+  // True: this is no more.
+  bool end_if_enough() {
+    if ((wanted_.local && !found_.local) || found_.replicas < wanted_.replicas) return false;
+    unblock(false);
+    return true;
+  }
+
+  Worker& worker_;
+  const uint64_t client_;
+  const Form form_;
+  const Copies wanted_;
+  const CommandSpec& spec_;
+  Copies found_;
+  std::shared_ptr<Progress> progress_;
+  event* again_ = nullptr;
 };
+
+Outcome wait_for(Call& call, int64_t timeout_ms, Form form, const Copies& wanted) {
+  auto waiting = std::make_unique<WaitForCopies>(*call.session, timeout_ms, form, wanted, *call.spec);
+  WaitForCopies& begun = *waiting;
+  call.session->blocked = std::move(waiting);
+  begun.begin();
+  return Outcome::kLater;
+}
+
+// ---- WAIT
 
 Outcome wait(Call& call) {
   const std::optional<int64_t> replicas = integer_argument(call, 1);
   if (!replicas) return Outcome::kDone;
   const std::optional<int64_t> timeout_ms = timeout_argument(call, 2);
   if (!timeout_ms) return Outcome::kDone;
-  const int64_t certain = certain_replicas(call.session->worker);
-  if (*replicas <= certain || in_transaction(*call.session)) {
-    call.reply().integer(certain);
-    return Outcome::kDone;
+  const Copies certain{false, certain_replicas(call.session->worker)};
+  if (*replicas > certain.replicas && !in_transaction(*call.session)) {
+    return wait_for(call, *timeout_ms, Form::kNumber, {false, *replicas});
   }
-  call.session->blocked = std::make_unique<WaitForReplicas>(*call.session, *timeout_ms);
-  return Outcome::kLater;
+  write_copies(call.reply(), Form::kNumber, certain);
+  return Outcome::kDone;
 }
 
-// ---- WAITAOF (Redis 7.2): the journals of this node
-
-class WaitForSync;
-
-// Shared with the workers that are asked; touched on the session's worker alone.
-struct SyncProgress {
-  unsigned left = 0;  // workers whose journal is not known to be synced yet
-  WaitForSync* waiting = nullptr;
-};
-
-class WaitForSync : public Waiting {
- public:
-  WaitForSync(Session& session, int64_t timeout_ms, std::shared_ptr<SyncProgress> progress, bool enough)
-      : Waiting(session, timeout_ms),
-        progress_(std::move(progress)),
-        enough_(enough),
-        certain_(certain_replicas(session.worker)) {
-    progress_->waiting = this;
-  }
-  ~WaitForSync() override { progress_->waiting = nullptr; }
-
-  void synced() {
-    if (enough_) unblock(false);
-  }
-
- protected:
-  void write(resp::Writer& writer) override {
-    writer.array(2);
-    writer.integer(progress_->left == 0 ? 1 : 0);
-    writer.integer(certain_);
-  }
-
- private:
-  std::shared_ptr<SyncProgress> progress_;
-  const bool enough_;  // as many replicas as are waited for have it
-  const int64_t certain_;
-};
-
-// Every worker's journal: the connection may have written to the shards of any.
-void ask_for_sync(Worker& caller, const std::shared_ptr<SyncProgress>& progress) {
-  progress->left = caller.node().workers();
-  for (unsigned i = 0; i < caller.node().workers(); ++i) {
-    caller.post(i, [progress, to = caller.index()](Worker& worker) {
-      worker.when_synced([progress, to](Worker& synced) {
-        synced.post(to, [progress](Worker&) {
-          if (--progress->left == 0 && progress->waiting != nullptr) progress->waiting->synced();
-        });
-      });
-    });
-  }
-}
+// ---- WAITAOF (Redis 7.2): the journals of this node, and of the others
 
 // What is so far, without waiting.
 Outcome tell_synced(Call& call) {
@@ -166,9 +234,7 @@ Outcome tell_synced(Call& call) {
         const bool synced = std::find(unsynced->begin(), unsynced->end(), 1) == unsynced->end();
         resp::OutputBuffer out;
         resp::Writer writer(out, later.protocol());
-        writer.array(2);
-        writer.integer(synced ? 1 : 0);
-        writer.integer(certain);
+        write_copies(writer, Form::kPair, {synced, certain});
         later.send(out.view());
       });
   return Outcome::kLater;
@@ -183,13 +249,9 @@ Outcome waitaof(Call& call) {
   if (*replicas < 0) return reply_error(call, "ERR value is out of range, must be positive");
   const std::optional<int64_t> timeout_ms = timeout_argument(call, 3);
   if (!timeout_ms) return Outcome::kDone;
-  const bool enough_replicas = *replicas <= certain_replicas(call.session->worker);
-  const bool nothing_to_wait_for = *local == 0 && enough_replicas;
+  const bool nothing_to_wait_for = *local == 0 && *replicas <= certain_replicas(call.session->worker);
   if (nothing_to_wait_for || in_transaction(*call.session)) return tell_synced(call);
-  auto progress = std::make_shared<SyncProgress>();
-  call.session->blocked = std::make_unique<WaitForSync>(*call.session, *timeout_ms, progress, enough_replicas);
-  ask_for_sync(call.session->worker, progress);
-  return Outcome::kLater;
+  return wait_for(call, *timeout_ms, Form::kPair, {*local == 1, *replicas});
 }
 
 constexpr CommandSpec kCommands[] = {
