@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -29,10 +30,18 @@ bool Shard::turn(int64_t now_ms) {
   Impl& shard = *impl_;
   bool more = shard.expire(now_ms);
   more |= shard.keyspace->evict(kEvictionSlice);
+  shard.notice_others_writes(now_ms);
   if (shard.job) return shard.continue_flush(now_ms) || more;
   if (!shard.wants_flush(now_ms)) return more;
   shard.start_flush();
   return true;
+}
+
+// A follower is not idle while its leader writes.
+void Shard::Impl::notice_others_writes(int64_t now_ms) {
+  if (!member || member->group().leads()) return;
+  const uint64_t applied = keyspace->applied()[member->log()];
+  if (std::exchange(applied_seen, applied) != applied) last_write_ms = now_ms;
 }
 
 bool Shard::Impl::expire(int64_t now_ms) {

@@ -75,6 +75,7 @@ class Shard::Impl {
   lmdb_store::Position job_position = 0;      // of the journal: its rows contain no entries from there on
   bool flush_soon = false;                    // what was replayed: it keeps earlier starts' segments
   int64_t last_write_ms = 0;
+  uint64_t applied_seen = 0;  // of log R, in the latest turn as a follower
   int64_t retry_flush_ms = 0;
   struct Waiter {
     lmdb_store::Position position;
@@ -105,6 +106,7 @@ class Shard::Impl {
   bool store_group(const StoredGroup& stored);
 
   bool expire(int64_t now_ms);
+  void notice_others_writes(int64_t now_ms);
   bool wants_flush(int64_t now_ms) const;
   void start_flush();
   void submit_flush();

@@ -1,6 +1,7 @@
 """Replicas that lack what the others' logs have cut, or that have lost their disks, become like the others by themselves."""
 
 import os
+import re
 import shutil
 
 from cluster import APPLIED, local, outcome
@@ -123,3 +124,19 @@ def test_a_rebuild_is_interrupted(context):
         source.start()
     cluster.wait_converged(120.0)
     wait_until_it_counts(cluster, follower)
+
+
+def test_followers_are_not_idle_while_others_write(context):
+    """Only a shard that nobody changes is flushed for the sake of a quick start."""
+    context.require_deep()
+    cluster = context.cluster()
+    leader = cluster.wait_for_leader()
+    with Book(cluster.nodes) as book:
+        wait_for(lambda: info(leader, "uptime_in_seconds") >= 25, "the cluster has been up for a while", 60.0)
+        flushes = {node.name: info(node, "rdb_saves") for node in cluster.nodes}
+        book.wait_for_more(10)
+    assert max(flushes.values()) <= 2, flushes
+
+
+def info(node, field):
+    return int(re.search(r"^%s:(\d+)" % field, node.call("INFO").value.decode(), re.M)[1])
