@@ -289,7 +289,7 @@ consensus::Time Executor::next_deadline() const {
   consensus::Time next = INT64_MAX;
   for (const auto& shard : shards_) {
     const GroupMember* const member = shard->member();
-    if (member != nullptr) next = std::min(next, member->group().next_deadline());
+    if (member != nullptr) next = std::min(next, member->next_deadline());
   }
   return next;
 }

@@ -240,7 +240,7 @@ Result<> GroupMember::receive_rebuild(std::string_view node, std::span<const std
     return source_.answer(words, group().log(), group().term(), group().commit(), now_ms, *out);
   }
   if (!rebuild_ || rebuild_->source() != node) return {};
-  return rebuild_->receive(words, now_ms, *out);
+  return rebuild_->receive(words, now_ms);
 }
 
 void GroupMember::drive_rebuild(Time now) {
@@ -249,7 +249,9 @@ void GroupMember::drive_rebuild(Time now) {
   if (rebuild_ && rebuild_->state() == Rebuild::State::kDone) return finish_rebuild(now);
   if (rebuild_) {
     const bool lost = services_.to_node(rebuild_->source()) == nullptr || now_ms - rebuild_->heard_ms() > kPatienceMs;
-    if (!lost && rebuild_->state() != Rebuild::State::kFailed) return;
+    if (!lost && rebuild_->state() != Rebuild::State::kFailed) {
+      return rebuild_->go_on(now_ms, *services_.to_node(rebuild_->source()));
+    }
     log_warning("shard " + std::to_string(shard_) + ": the rebuild from " + rebuild_->source() + " starts over");
     rebuild_.reset();
   }
@@ -263,7 +265,7 @@ void GroupMember::begin_rebuild(std::string_view source, Time now) {
   log_info("shard " + std::to_string(shard_) + ": rebuilding this replica from " + std::string(source));
   if (!rebuilding()) group().begin_rebuild(now);
   rebuild_.emplace(shard_, log_, ++rebuilds_, std::string(source), services_.keyspace, now / consensus::kMillisecond);
-  rebuild_->begin(*services_.to_node(source));
+  drive_rebuild(now);
 }
 
 // First the state is durable, as one that is still being rebuilt: a crash before the journal has what goes with it
@@ -280,6 +282,12 @@ void GroupMember::finish_rebuild(Time now) {
   log_info("shard " + std::to_string(shard_) + ": rebuilt, " + std::to_string(rebuild_->keys()) + " keys");
   finished_.reset();
   rebuild_.reset();
+}
+
+Time GroupMember::next_deadline() const {
+  const int64_t question_ms = rebuild_ ? rebuild_->next_question_ms() : INT64_MAX;
+  const Time next = group().next_deadline();
+  return question_ms == INT64_MAX ? next : std::min(next, question_ms * consensus::kMillisecond);
 }
 
 // ---- members

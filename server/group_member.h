@@ -125,6 +125,8 @@ class GroupMember {
   void end_turn(consensus::Time now);
   void journal_advanced(consensus::Time now) { replica_.journal_advanced(now); }
   bool awaits_sync() const { return replica_.awaits_sync(); }
+  // When its turn has something to do.
+  consensus::Time next_deadline() const;
 
   // It hands over if it leads, and does not lead again.
   void retire() { replica_.retire(); }

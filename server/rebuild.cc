@@ -151,7 +151,16 @@ Rebuild::Rebuild(ShardId shard, LogId log, uint64_t rebuild, std::string source,
   keyspace_.begin_rebuild();
 }
 
-void Rebuild::begin(resp::OutputBuffer& out) { ask(0, out); }
+void Rebuild::go_on(int64_t now_ms, resp::OutputBuffer& out) {
+  if (!question_ || now_ms < ask_at_ms_) return;
+  asked_ms_ = now_ms;
+  if (state_ == State::kCopying) {
+    ask(*question_, out);
+  } else {
+    ask_log(out);
+  }
+  question_.reset();
+}
 
 void Rebuild::ask(uint64_t from, resp::OutputBuffer& out) const {
   MessageWriter message(out);
@@ -166,7 +175,7 @@ void Rebuild::ask_log(resp::OutputBuffer& out) const {
   message.number(last_);
 }
 
-Result<> Rebuild::receive(std::span<const std::string_view> words, int64_t now_ms, resp::OutputBuffer& out) {
+Result<> Rebuild::receive(std::span<const std::string_view> words, int64_t now_ms) {
   WordReader in(words.subspan(3));
   const std::string_view kind = in.next();
   // Of a rebuild before this one.
@@ -174,16 +183,17 @@ Result<> Rebuild::receive(std::span<const std::string_view> words, int64_t now_m
     return in.ok() ? Result<>() : malformed();
   }
   heard_ms_ = now_ms;
+  ask_at_ms_ = now_ms + std::max<int64_t>(now_ms - asked_ms_, 1);
   if (kind == kGone) {
     state_ = State::kFailed;
     return {};
   }
-  if (kind == kPiece && state_ == State::kCopying) return take_piece(in.rest(), out);
-  if (kind == kLog && state_ == State::kReadingLog) return take_log(in.rest(), out);
+  if (kind == kPiece && state_ == State::kCopying) return take_piece(in.rest());
+  if (kind == kLog && state_ == State::kReadingLog) return take_log(in.rest());
   return malformed();
 }
 
-Result<> Rebuild::take_piece(std::span<const std::string_view> words, resp::OutputBuffer& out) {
+Result<> Rebuild::take_piece(std::span<const std::string_view> words) {
   WordReader in(words);
   const auto next = in.number<uint64_t>();
   const auto applied = in.number<Index>();
@@ -193,12 +203,8 @@ Result<> Rebuild::take_piece(std::span<const std::string_view> words, resp::Outp
   if (!std::exchange(any_piece_, true)) first_ = applied;
   last_ = applied;
   stamp_ = Hlc{stamp};
-  if (next != 0) {
-    ask(next, out);
-  } else {
-    state_ = State::kReadingLog;
-    ask_log(out);
-  }
+  question_ = next;
+  if (next == 0) state_ = State::kReadingLog;
   return {};
 }
 
@@ -216,7 +222,7 @@ bool Rebuild::install(std::string_view keys) {
   return in.ok();
 }
 
-Result<> Rebuild::take_log(std::span<const std::string_view> words, resp::OutputBuffer& out) {
+Result<> Rebuild::take_log(std::span<const std::string_view> words) {
   WordReader in(words);
   const auto term = in.number<Term>();
   consensus::Log::Base base;
@@ -234,12 +240,13 @@ Result<> Rebuild::take_log(std::span<const std::string_view> words, resp::Output
     if (!in.ok() || (!change.empty() && !consensus::Configuration::decode(change).ok())) return malformed();
     entries_.push_back({entry_term, std::string(record), std::string(change)});
   }
+  if (!in.ok()) return malformed();
   const Index reached = first_ + entries_.size();
   if (reached > last_) return malformed();
   if (reached == last_) {
     state_ = State::kDone;
-  } else if (in.ok()) {
-    ask_log(out);
+  } else {
+    question_ = 0;
   }
   return {};
 }

@@ -1,8 +1,9 @@
 // Rebuilding a replica from another one (model, "Rebuild"): for a replica that lacks what the leader's log has cut, and
 // for one whose disk is new. It takes the source's keys piece by piece, each as of the source's clock at its reading,
 // while the source serves; then the source's log from the first piece's clock on; and is a replica like others again
-// when it has applied what the last piece had. A piece is asked for when the one before is in place, so a rebuild takes
-// no more of the source than its replica can take in. If the source is lost or has cut its log, it starts over.
+// when it has applied what the last piece had. A piece is asked for when the one before is in place, and as much time
+// has passed again as that one took: so a rebuild takes no more of the source than its replica can take in, and leaves
+// both half of their time for others. If the source is lost or has cut its log, it starts over.
 //
 // Messages over the links, RESP arrays of bulk strings; numbers are decimal:
 //   rebuild 1 <shard> ask <rebuild> <from>                         from: where in the key order, 0 at first
@@ -78,10 +79,11 @@ class Rebuild {
   Rebuild(ShardId shard, LogId log, uint64_t rebuild, std::string source, lmdb_store::Keyspace& keyspace,
           int64_t now_ms);
 
-  // The first question.
-  void begin(resp::OutputBuffer& out);
-  // Takes an answer of the source, and asks on. kInvalid: malformed.
-  Result<> receive(std::span<const std::string_view> words, int64_t now_ms, resp::OutputBuffer& out);
+  // Asks what is to be asked next, if it is time for that; of the same clock as all times here.
+  void go_on(int64_t now_ms, resp::OutputBuffer& out);
+  int64_t next_question_ms() const { return question_ ? ask_at_ms_ : INT64_MAX; }
+  // Takes an answer of the source. kInvalid: malformed.
+  Result<> receive(std::span<const std::string_view> words, int64_t now_ms);
   State state() const { return state_; }
   const std::string& source() const { return source_; }  // the node's name
   int64_t heard_ms() const { return heard_ms_; }
@@ -95,9 +97,9 @@ class Rebuild {
     std::string record;
     std::string configuration;
   };
-  Result<> take_piece(std::span<const std::string_view> words, resp::OutputBuffer& out);
+  Result<> take_piece(std::span<const std::string_view> words);
   bool install(std::string_view keys);
-  Result<> take_log(std::span<const std::string_view> words, resp::OutputBuffer& out);
+  Result<> take_log(std::span<const std::string_view> words);
   void ask(uint64_t from, resp::OutputBuffer& out) const;
   void ask_log(resp::OutputBuffer& out) const;
 
@@ -108,6 +110,9 @@ class Rebuild {
   lmdb_store::Keyspace& keyspace_;
   State state_ = State::kCopying;
   int64_t heard_ms_;
+  std::optional<uint64_t> question_ = 0;  // the next one: for a piece, from there; for the log, whatever it says
+  int64_t asked_ms_ = 0;
+  int64_t ask_at_ms_ = 0;
   uint64_t keys_ = 0;           // that were installed
   consensus::Index first_ = 0;  // the source's clock at the first piece,
   consensus::Index last_ = 0;   // and at the last one

@@ -118,11 +118,17 @@ BOOST_AUTO_TEST_CASE(a_replica_becomes_what_its_source_is) {
       for (uint64_t left = random.below(2000); left > 0; --left) source.change();
       Rebuild rebuild(kShard, kAgreed, 11, "n1", *old.keyspace, 0);
       resp::OutputBuffer question;
-      rebuild.begin(question);
+      int64_t now_ms = 0;
       while (rebuild.state() != Rebuild::State::kDone) {
+        rebuild.go_on(now_ms, question);
         resp::OutputBuffer answer = source.answer(question);
         for (uint64_t left = random.below(100); left > 0; --left) source.change();
-        BOOST_REQUIRE(rebuild.receive(Message(answer).words, 0, question).ok());
+        now_ms += 3;
+        BOOST_REQUIRE(rebuild.receive(Message(answer).words, now_ms).ok());
+        // As long as it took, others have their turn.
+        rebuild.go_on(now_ms + 2, question);
+        BOOST_TEST(question.empty());
+        now_ms = std::min(now_ms + 3, rebuild.next_question_ms());
         BOOST_REQUIRE(rebuild.state() != Rebuild::State::kFailed);
       }
       replay(*old.keyspace, rebuild.finish());
@@ -146,7 +152,7 @@ BOOST_AUTO_TEST_CASE(a_source_keeps_what_will_be_asked_for_and_not_for_ever) {
   Replica other;
   Rebuild rebuild(kShard, kAgreed, 5, "n1", *other.keyspace, 0);
   resp::OutputBuffer question;
-  rebuild.begin(question);
+  rebuild.go_on(0, question);
   source.answer(question);
   BOOST_TEST(source.side.keep_from(1000) == 100u);
   BOOST_TEST(source.side.keep_from(60'000) == 0u);
@@ -158,13 +164,14 @@ BOOST_AUTO_TEST_CASE(a_source_that_has_cut_its_log_says_so) {
   Replica other;
   Rebuild rebuild(kShard, kAgreed, 5, "n1", *other.keyspace, 0);
   resp::OutputBuffer question;
-  rebuild.begin(question);
+  rebuild.go_on(0, question);
   resp::OutputBuffer piece = source.answer(question);
   for (int i = 0; i < 10; ++i) source.change();
   source.log.cut_to(15);
-  BOOST_REQUIRE(rebuild.receive(Message(piece).words, 0, question).ok());
+  BOOST_REQUIRE(rebuild.receive(Message(piece).words, 0).ok());
+  rebuild.go_on(rebuild.next_question_ms(), question);
   resp::OutputBuffer gone = source.answer(question);
-  BOOST_REQUIRE(rebuild.receive(Message(gone).words, 0, question).ok());
+  BOOST_REQUIRE(rebuild.receive(Message(gone).words, 0).ok());
   BOOST_TEST((rebuild.state() == Rebuild::State::kFailed));
 }
 
@@ -173,11 +180,10 @@ BOOST_AUTO_TEST_CASE(what_is_malformed_changes_nothing) {
   Replica other;
   Rebuild rebuild(kShard, kAgreed, 5, "n1", *other.keyspace, 0);
   resp::OutputBuffer out;
-  BOOST_TEST(!rebuild.receive(Words{"rebuild", "1", "3", "piece", "5", "0", "x", "1", ""}, 0, out).ok());
-  BOOST_TEST(!rebuild.receive(Words{"rebuild", "1", "3", "piece", "5", "0", "1", "1", "\x11"}, 0, out).ok());
-  BOOST_TEST(!rebuild.receive(Words{"rebuild", "1", "3", "log", "5", "1", "0", "0", ""}, 0, out).ok());
-  BOOST_TEST(rebuild.receive(Words{"rebuild", "1", "3", "piece", "4", "0", "1", "1", ""}, 0, out).ok(),
-             "of another one");
+  BOOST_TEST(!rebuild.receive(Words{"rebuild", "1", "3", "piece", "5", "0", "x", "1", ""}, 0).ok());
+  BOOST_TEST(!rebuild.receive(Words{"rebuild", "1", "3", "piece", "5", "0", "1", "1", "\x11"}, 0).ok());
+  BOOST_TEST(!rebuild.receive(Words{"rebuild", "1", "3", "log", "5", "1", "0", "0", ""}, 0).ok());
+  BOOST_TEST(rebuild.receive(Words{"rebuild", "1", "3", "piece", "4", "0", "1", "1", ""}, 0).ok(), "of another one");
   BOOST_TEST((rebuild.state() == Rebuild::State::kCopying));
   Source source(1);
   const auto refused = [&](const Words& words) { return !source.side.answer(words, source.log, 1, 0, 0, out).ok(); };
