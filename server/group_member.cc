@@ -229,33 +229,41 @@ void GroupMember::cut_log(Time now) {
 
 // ---- rebuilding
 
-Result<> GroupMember::receive_rebuild(std::string_view node, std::span<const std::string_view> words) {
+Result<> GroupMember::receive_rebuild(std::string_view node, std::span<const std::string_view> words, Time now) {
   resp::OutputBuffer* const out = services_.to_node(node);
   if (out == nullptr) return {};
-  const int64_t now_ms = boot_ns() / consensus::kMillisecond;
+  const int64_t now_ms = now / consensus::kMillisecond;
   const bool question = words.size() > 3 && words[3].starts_with("ask");
   if (question) {
     // Who is rebuilt itself, or has not caught up with its own rows, is no source.
     if (rebuilding() || services_.keyspace.has_newer_rows()) return {};
     return source_.answer(words, group().log(), group().term(), group().commit(), now_ms, *out);
   }
-  if (!rebuild_ || rebuild_->source() != node) return {};
-  return rebuild_->receive(words, now_ms);
+  if (!rebuild_ || rebuild_->source() != node || group().leads()) return {};
+  const Result<> taken = rebuild_->receive(words, now_ms);
+  if (rebuild_->begun() && !rebuilding()) group().begin_rebuild(now);
+  return taken;
 }
 
 void GroupMember::drive_rebuild(Time now) {
   constexpr int64_t kPatienceMs = 3000;
+  constexpr Time kPause = 100 * consensus::kMillisecond;
   const int64_t now_ms = now / consensus::kMillisecond;
   if (rebuild_ && rebuild_->state() == Rebuild::State::kDone) return finish_rebuild(now);
+  const bool wanted = group().needs_rebuild() || rebuilding();
+  if (rebuild_ && !wanted) rebuild_.reset();  // not begun, and another leader has what it lacks
   if (rebuild_) {
     const bool lost = services_.to_node(rebuild_->source()) == nullptr || now_ms - rebuild_->heard_ms() > kPatienceMs;
     if (!lost && rebuild_->state() != Rebuild::State::kFailed) {
       return rebuild_->go_on(now_ms, *services_.to_node(rebuild_->source()));
     }
-    log_warning("shard " + std::to_string(shard_) + ": the rebuild from " + rebuild_->source() + " starts over");
+    if (rebuild_->begun()) {
+      log_warning("shard " + std::to_string(shard_) + ": the rebuild from " + rebuild_->source() + " starts over");
+    }
     rebuild_.reset();
+    next_rebuild_ = now + kPause;
   }
-  if (!group().needs_rebuild() && !rebuilding()) return;
+  if (!wanted || now < next_rebuild_) return;
   const std::string_view source = leader();
   if (group().leads() || source.empty() || services_.to_node(source) == nullptr) return;
   begin_rebuild(source, now);
@@ -263,16 +271,16 @@ void GroupMember::drive_rebuild(Time now) {
 
 void GroupMember::begin_rebuild(std::string_view source, Time now) {
   log_info("shard " + std::to_string(shard_) + ": rebuilding this replica from " + std::string(source));
-  if (!rebuilding()) group().begin_rebuild(now);
   rebuild_.emplace(shard_, log_, ++rebuilds_, std::string(source), services_.keyspace, now / consensus::kMillisecond);
   drive_rebuild(now);
 }
 
-// First the state is durable, as one that is still being rebuilt: a crash before the journal has what goes with it
-// begins again.
+// First the state is durable, then the journal gets the log that goes with it. A crash in between leaves what a replica
+// has that lags: the log that it had before, if it leads to the new state, else none; the rest comes from the leader.
 void GroupMember::finish_rebuild(Time now) {
   if (!finished_) finished_ = rebuild_->finish();
   StoredGroup stored = state_at(finished_->base);
+  stored.rebuilding = false;
   stored.hard_state = std::max(finished_->source_term, group().term()) == group().term()
                           ? group().hard_state()
                           : consensus::HardState{finished_->source_term, consensus::kNoPeer};
@@ -314,9 +322,12 @@ void GroupMember::mend_membership(std::span<const std::string> nodes, std::span<
     log_info("shard " + std::to_string(shard_) + ": " + member.node + " came back without its data, it is replaced");
     return change_members(voters, learners, now);
   }
-  if (learners.empty()) return;
-  voters.push_back(learners.back());
-  learners.pop_back();
+  // Who voted in an earlier life may still be among the learners: only who is there votes.
+  const auto present =
+      std::find_if(learners.begin(), learners.end(), [&](const Member& each) { return life_of(each.node) == each.id; });
+  if (present == learners.end()) return;
+  voters.push_back(*present);
+  learners.erase(present);
   change_members(voters, learners, now);
 }
 

@@ -118,7 +118,7 @@ class GroupMember {
   // --- what other nodes send
   void receive(std::string_view node, const consensus::Message& message, consensus::Time now);
   // kInvalid: malformed.
-  Result<> receive_rebuild(std::string_view node, std::span<const std::string_view> words);
+  Result<> receive_rebuild(std::string_view node, std::span<const std::string_view> words, consensus::Time now);
   bool rebuilding() const { return group().rebuilding(); }
 
   // --- the worker's turn, as replica.h has it
@@ -169,7 +169,8 @@ class GroupMember {
   std::optional<Rebuild> rebuild_;
   std::optional<Rebuild::Outcome> finished_;  // of rebuild_, until it is durable
   uint64_t rebuilds_;
-  consensus::Time next_move_ = 0;  // of the leadership, by preference
+  consensus::Time next_rebuild_ = 0;  // not before then, if one came to nothing
+  consensus::Time next_move_ = 0;     // of the leadership, by preference
   Replica replica_;
 };
 

@@ -147,9 +147,7 @@ Rebuild::Rebuild(ShardId shard, LogId log, uint64_t rebuild, std::string source,
       source_(std::move(source)),
       keyspace_(keyspace),
       heard_ms_(now_ms),
-      base_{0, 0, {}} {
-  keyspace_.begin_rebuild();
-}
+      base_{0, 0, {}} {}
 
 void Rebuild::go_on(int64_t now_ms, resp::OutputBuffer& out) {
   if (!question_ || now_ms < ask_at_ms_) return;
@@ -199,8 +197,16 @@ Result<> Rebuild::take_piece(std::span<const std::string_view> words) {
   const auto applied = in.number<Index>();
   const auto stamp = in.number<uint64_t>();
   const std::string_view keys = in.next();
-  if (!in.ok() || applied < last_ || !install(keys)) return malformed();
-  if (!std::exchange(any_piece_, true)) first_ = applied;
+  if (!in.ok() || applied < last_) return malformed();
+  if (!any_piece_ && applied < keyspace_.applied()[log_]) {
+    state_ = State::kFailed;
+    return {};
+  }
+  if (!std::exchange(any_piece_, true)) {
+    first_ = applied;
+    keyspace_.begin_rebuild();
+  }
+  if (!install(keys)) return malformed();
   last_ = applied;
   stamp_ = Hlc{stamp};
   question_ = next;

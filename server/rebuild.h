@@ -75,7 +75,8 @@ class Rebuild {
   };
   enum class State : uint8_t { kCopying, kReadingLog, kDone, kFailed };
 
-  // Empties the keyspace. `rebuild` names it among all of this process.
+  // `rebuild` names it among all of this process. The keyspace stays as it is until the first piece comes; one that is
+  // older than what is here is refused (a new leader has everything, but may not have applied it yet).
   Rebuild(ShardId shard, LogId log, uint64_t rebuild, std::string source, lmdb_store::Keyspace& keyspace,
           int64_t now_ms);
 
@@ -88,6 +89,8 @@ class Rebuild {
   const std::string& source() const { return source_; }  // the node's name
   int64_t heard_ms() const { return heard_ms_; }
   uint64_t keys() const { return keys_; }
+  // The keyspace is not what it was any more.
+  bool begun() const { return any_piece_; }
   // Once done: gives the keyspace its clocks.
   Outcome finish();
 

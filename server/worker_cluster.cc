@@ -23,7 +23,7 @@ void Worker::receive_raft(unsigned node, ShardId shard, const consensus::Message
 
 Result<> Worker::receive_rebuild(unsigned node, ShardId shard, std::span<const std::string_view> words) {
   GroupMember* const member = executor_.shard(shard)->member();
-  return member == nullptr ? Result<>() : member->receive_rebuild(node_name(node), words);
+  return member == nullptr ? Result<>() : member->receive_rebuild(node_name(node), words, boot_ns());
 }
 
 resp::OutputBuffer* Worker::to_node(std::string_view name) {
