@@ -240,7 +240,7 @@ Result<> GroupMember::receive_rebuild(std::string_view node, std::span<const std
     return source_.answer(words, group().log(), group().term(), group().commit(), now_ms, *out);
   }
   if (!rebuild_ || rebuild_->source() != node || group().leads()) return {};
-  const Result<> taken = rebuild_->receive(words, now_ms);
+  Result<> taken = rebuild_->receive(words, now_ms);
   if (rebuild_->begun() && !rebuilding()) group().begin_rebuild(now);
   return taken;
 }

@@ -23,6 +23,7 @@ constexpr std::string_view kAskLog = "ask-log";
 constexpr std::string_view kLog = "log";
 constexpr std::string_view kGone = "gone";
 
+constexpr int64_t kPause = 2;  // times as long as a piece took
 constexpr size_t kPieceBytes = 256 << 10;
 constexpr size_t kKeysAtOnce = 16;  // that are looked up between two looks at the size of a piece
 constexpr size_t kLogBytes = 1 << 20;
@@ -181,7 +182,7 @@ Result<> Rebuild::receive(std::span<const std::string_view> words, int64_t now_m
     return in.ok() ? Result<>() : malformed();
   }
   heard_ms_ = now_ms;
-  ask_at_ms_ = now_ms + std::max<int64_t>(now_ms - asked_ms_, 1);
+  ask_at_ms_ = now_ms + std::max<int64_t>(kPause * (now_ms - asked_ms_), 1);
   if (kind == kGone) {
     state_ = State::kFailed;
     return {};

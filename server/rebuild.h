@@ -1,9 +1,9 @@
 // Rebuilding a replica from another one (model, "Rebuild"): for a replica that lacks what the leader's log has cut, and
 // for one whose disk is new. It takes the source's keys piece by piece, each as of the source's clock at its reading,
 // while the source serves; then the source's log from the first piece's clock on; and is a replica like others again
-// when it has applied what the last piece had. A piece is asked for when the one before is in place, and as much time
-// has passed again as that one took: so a rebuild takes no more of the source than its replica can take in, and leaves
-// both half of their time for others. If the source is lost or has cut its log, it starts over.
+// when it has applied what the last piece had. A piece is asked for when the one before is in place, and twice the time
+// has passed that this one took: so a rebuild takes no more of the source than its replica can take in, and leaves both
+// most of their time for others. If the source is lost or has cut its log, it starts over.
 //
 // Messages over the links, RESP arrays of bulk strings; numbers are decimal:
 //   rebuild 1 <shard> ask <rebuild> <from>                         from: where in the key order, 0 at first

@@ -125,10 +125,10 @@ BOOST_AUTO_TEST_CASE(a_replica_becomes_what_its_source_is) {
         for (uint64_t left = random.below(100); left > 0; --left) source.change();
         now_ms += 3;
         BOOST_REQUIRE(rebuild.receive(Message(answer).words, now_ms).ok());
-        // As long as it took, others have their turn.
-        rebuild.go_on(now_ms + 2, question);
+        // Twice as long, others have their turn.
+        rebuild.go_on(now_ms + 5, question);
         BOOST_TEST(question.empty());
-        now_ms = std::min(now_ms + 3, rebuild.next_question_ms());
+        now_ms = std::min(now_ms + 6, rebuild.next_question_ms());
         BOOST_REQUIRE(rebuild.state() != Rebuild::State::kFailed);
       }
       replay(*old.keyspace, rebuild.finish());
