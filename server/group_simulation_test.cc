@@ -36,7 +36,7 @@ void tell(const GroupSimulator::Statistics& s) {
 
 BOOST_AUTO_TEST_CASE(histories_are_linearizable) {
   GroupSimulator::Statistics sum;
-  for (uint64_t seed = 1; seed <= 200; ++seed) simulate(seed, sum);
+  for (uint64_t seed = 1; seed <= 100; ++seed) simulate(seed, sum);
   tell(sum);
   BOOST_TEST(sum.applied > 1000u);
   BOOST_TEST(sum.unknown > 0u);
@@ -47,7 +47,7 @@ BOOST_AUTO_TEST_CASE(histories_are_linearizable) {
 
 BOOST_AUTO_TEST_CASE(new_seeds_are_too) {
   GroupSimulator::Statistics sum;
-  with_new_seeds(100, [&sum](uint64_t seed) { simulate(seed, sum); });
+  with_new_seeds(50, [&sum](uint64_t seed) { simulate(seed, sum); });
   tell(sum);
 }
 
