@@ -34,7 +34,11 @@ bool Executor::is_write(const Task& task) {
 }
 
 Outcome Executor::refuse(Task& task, resp::OutputBuffer& out, std::string_view message) {
-  if (task.transaction) task.transaction->refused = true;
+  if (task.transaction) {
+    task.transaction->refused = true;
+    task.transaction->aborted = false;  // also what a record that is not there was to remember
+    task.transaction->reply_ends.clear();
+  }
   resp::Writer(out, task.protocol).error(message);
   return Outcome::kDone;
 }
@@ -130,7 +134,6 @@ Outcome Executor::run_transaction(Task& task, Shard& shard, resp::OutputBuffer& 
   }
   if (!done) {
     // Nothing took effect, so what the commands replied is not true.
-    transaction.reply_ends.clear();
     out.clear();
     return refuse(task, out, done.error().message);
   }

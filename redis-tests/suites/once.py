@@ -208,3 +208,17 @@ def test_leaders_are_lost(context):
         assert cluster.insist(cluster.nodes[0], "GET", "counter:" + counter.name).value == b"%d" % counter.done
     context.note("once: %d increments, %d attempts more" % (
         sum(c.done for c in counters), sum(c.repeated for c in counters)))
+
+
+def test_an_abort_that_nobody_agreed_on(context):
+    """What a leader would have remembered is lost with it: not even that the transaction was aborted can be told."""
+    cluster = context.cluster()
+    leader = cluster.wait_for_leader()
+    with leader.connect() as client:
+        client.call("WATCH", "w")
+        cluster.insist(leader, "SET", "w", "changed")
+        client.call("MULTI")
+        client.call("SET", "w", "mine")
+        cluster.isolate(leader)
+        reply = client.call("CONSISTENCY", "STRONG", "TIMEOUT", "1000", "ID", "lost", "1", "EXEC")
+        assert reply.is_error and outcome(reply) != APPLIED, show(reply)
