@@ -10,7 +10,7 @@ namespace capstan {
 
 class Worker;
 
-// As this node sees it now; shards: the status of all that it holds. Any thread.
+// As this node sees it now; shards: the status of all that it holds. On the worker's thread.
 Topology topology_of(Worker& worker, std::vector<ShardStatus> shards);
 
 // write(topology, writer) writes one reply, later, on the connection's worker.
