@@ -49,6 +49,8 @@ class Recoverer {
   Result<> cut(JournalFiles& journal, const JournalEnd& end);
   Result<> seal(const JournalFiles& journal, const JournalEnd& end);
   Result<> drop_segments(JournalFiles& journal, size_t first);
+  Result<> drop_journal(JournalFiles& journal);
+  Result<> drop_segment(const JournalFiles& journal, const SegmentFile& segment);
   Result<> remove_abandoned_directories();
   bool abandoned(const JournalFiles& journal) const { return journal.worker >= options_.workers; }
   void note(const JournalFiles& journal, const JournalEnd& end, const std::string& what);
@@ -169,7 +171,7 @@ Result<> Recoverer::recover(size_t index) {
     done = drop_segments(journal, end->segment + 1);
   }
   if (!done) return done;
-  if (!reader.has_entries()) return drop_segments(journal, 0);
+  if (!reader.has_entries()) return drop_journal(journal);
   if (!end->sealed || end->frames_behind || end->impossible) done = seal(journal, *end);
   if (!done) return done;
   OldJournal old{journal.directory, journal.segments.front().header->segment_bytes, abandoned(journal), {}};
@@ -242,17 +244,31 @@ Result<> Recoverer::seal(const JournalFiles& journal, const JournalEnd& end) {
   return done;
 }
 
-// From the last to the first. They become spares, or go altogether where no worker will use them.
+// From the last to the first.
 Result<> Recoverer::drop_segments(JournalFiles& journal, size_t first) {
   if (first >= journal.segments.size()) return {};
   for (; journal.segments.size() > first; journal.segments.pop_back()) {
-    const SegmentFile& segment = journal.segments.back();
-    const std::string path = segment_path(journal.directory, segment.number);
-    const bool keep = !abandoned(journal) && segment.header;
-    Result<> done = keep ? files_.rename(path, spare_path(journal.directory, segment.number)) : files_.unlink(path);
-    if (!done) return done;
+    if (Result<> done = drop_segment(journal, journal.segments.back()); !done) return done;
   }
   return files_.sync_directory(journal.directory);
+}
+
+// An intact journal goes as released segments do, oldest first: after a crash the others are its rest. The other way
+// round they would say that they go on in one that is gone.
+Result<> Recoverer::drop_journal(JournalFiles& journal) {
+  for (const SegmentFile& segment : std::exchange(journal.segments, {})) {
+    Result<> done = drop_segment(journal, segment);
+    if (done) done = files_.sync_directory(journal.directory);
+    if (!done) return done;
+  }
+  return {};
+}
+
+// It becomes a spare, or goes altogether where no worker will use it.
+Result<> Recoverer::drop_segment(const JournalFiles& journal, const SegmentFile& segment) {
+  const std::string path = segment_path(journal.directory, segment.number);
+  const bool keep = !abandoned(journal) && segment.header;
+  return keep ? files_.rename(path, spare_path(journal.directory, segment.number)) : files_.unlink(path);
 }
 
 Result<> Recoverer::remove_abandoned_directories() {

@@ -173,6 +173,27 @@ BOOST_AUTO_TEST_CASE(an_unfinished_large_entry_at_the_end_is_as_if_it_had_never_
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_crash_while_a_journal_of_nothing_but_an_unfinished_entry_is_dropped_leaves_no_damage) {
+  for (uint64_t k = 0;; ++k) {
+    BOOST_TEST_CONTEXT("operation " << k) {
+      TestNode node(k);
+      BOOST_REQUIRE(node.start().ok());
+      BOOST_REQUIRE(node.put(std::string(20000, 'x')).ok());  // over several segments
+      const Position end = node.journal().write().value();
+      node.stop();
+      BOOST_REQUIRE(segment_of(end) > 2);
+      node.files.overwrite(node.segment(segment_of(end)), offset_of(end) - 8, std::string(8, '\1'));
+      node.files.crash_at(node.files.operations() + k);
+      const bool whole = node.recover().ok();
+      node.files.restart();
+      const Result<> recovered = node.recover();
+      BOOST_REQUIRE_MESSAGE(recovered.ok(), (recovered.ok() ? "" : recovered.error().message));
+      BOOST_TEST(node.payloads().empty());
+      if (whole) break;
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_number_of_workers_may_change_between_starts) {
   TestNode node;
   int next = 0;
