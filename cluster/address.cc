@@ -49,9 +49,11 @@ Result<int> make_socket(const SocketAddress& address) {
   return descriptor;
 }
 
-void set_option(int descriptor, int level, int option) {
-  const int on = 1;
-  setsockopt(descriptor, level, option, &on, sizeof on);
+// What the system takes beyond what it may send now: more would only delay what is urgent (link.h).
+constexpr int kMaxUnsentBytes = 128 << 10;
+
+void set_option(int descriptor, int level, int option, int value = 1) {
+  setsockopt(descriptor, level, option, &value, sizeof value);
 }
 
 Error close_with_error(int descriptor, const char* what) {
@@ -131,6 +133,9 @@ Result<int> connect_to(const SocketAddress& address) {
   return made;
 }
 
-void prepare_socket(int descriptor) { set_option(descriptor, IPPROTO_TCP, TCP_NODELAY); }
+void prepare_socket(int descriptor) {
+  set_option(descriptor, IPPROTO_TCP, TCP_NODELAY);
+  set_option(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kMaxUnsentBytes);
+}
 
 }  // namespace capstan::cluster

@@ -18,7 +18,9 @@ constexpr std::string_view kVersion = "1";
 constexpr std::string_view kNewborn = "newborn";
 constexpr std::string_view kFounded = "founded";
 constexpr std::string_view kPromised = "promised";
+constexpr std::string_view kReplicas = "replicas";
 constexpr std::string_view kFounders = "founders";
+constexpr char kBeforeZone = '@';
 // founding, version, kind, life
 constexpr size_t kHeadWords = 4;
 constexpr std::string_view kFileKind = "capstan identity ";
@@ -39,10 +41,10 @@ Error corrupt(std::string_view why) {
 [[nodiscard]] bool read_life(std::string_view text, LifeId& life) { return read_number(text, life) && life != kNoPeer; }
 
 // Each name and each life once, in order of names.
-bool are_founders(const Founders& founders) {
+bool are_founders(const std::vector<Founder>& founders) {
   std::vector<LifeId> lives;
   for (const Founder& founder : founders) {
-    if (!is_name(founder.node)) return false;
+    if (!is_name(founder.node) || (!founder.zone.empty() && !is_zone(founder.zone))) return false;
     lives.push_back(founder.life);
   }
   const auto in_order = [](const Founder& a, const Founder& b) { return a.node >= b.node; };
@@ -51,15 +53,35 @@ bool are_founders(const Founders& founders) {
          std::adjacent_find(founders.begin(), founders.end(), in_order) == founders.end();
 }
 
-Result<> read_founders(std::string_view count_text, std::span<const std::string_view> words, Founders& founders) {
+bool is_document(const Document& document) {
+  return are_founders(document.founders) && document.empty() == (document.replicas == 0);
+}
+
+std::string home_of(const Founder& founder) {
+  return founder.zone.empty() ? founder.node : founder.node + kBeforeZone + founder.zone;
+}
+
+Founder founder_at(std::string_view home) {
+  const size_t name_end = std::min(home.find(kBeforeZone), home.size());
+  return {std::string(home.substr(0, name_end)), kNoPeer, std::string(home.substr(std::min(name_end + 1, home.size())))};
+}
+
+[[nodiscard]] bool read_replicas(std::string_view text, uint32_t& replicas) {
+  uint64_t count = 0;
+  if (replicas != 0 || !read_number(text, count) || count == 0 || count > kMaxNodes) return false;
+  replicas = static_cast<uint32_t>(count);
+  return true;
+}
+
+Result<> read_founders(std::string_view count_text, std::span<const std::string_view> words,
+                       std::vector<Founder>& founders) {
   uint64_t count;
   if (!read_number(count_text, count) || words.size() % 2 != 0 || count != words.size() / 2) {
     return malformed("its founders are not as many as it says");
   }
   if (count > kMaxNodes) return malformed("it has more than 1024 founders");
   for (size_t at = 0; at < words.size(); at += 2) {
-    Founder& founder = founders.emplace_back();
-    founder.node = words[at];
+    Founder& founder = founders.emplace_back(founder_at(words[at]));
     if (!read_life(words[at + 1], founder.life)) return malformed("a founder's life is no number");
   }
   return are_founders(founders) ? Result<>() : malformed("its founders are not in order, or one is there twice");
@@ -68,7 +90,10 @@ Result<> read_founders(std::string_view count_text, std::span<const std::string_
 Result<> read_fields(std::span<const std::string_view> words, Identity& said) {
   for (size_t at = 0; at < words.size(); at += 2) {
     if (at + 1 == words.size()) return malformed("a name has no value");
-    if (words[at] == kFounders) return read_founders(words[at + 1], words.subspan(at + 2), said.founders);
+    if (words[at] == kFounders) return read_founders(words[at + 1], words.subspan(at + 2), said.document.founders);
+    if (words[at] == kReplicas && !read_replicas(words[at + 1], said.document.replicas)) {
+      return malformed("how many replicas there are is no number from 1 to 1024, or stands there twice");
+    }
     if (words[at] != kPromised) continue;
     if (said.promised != kNoPeer || !read_life(words[at + 1], said.promised)) {
       return malformed("what it promised is no number, or stands there twice");
@@ -87,7 +112,8 @@ Result<Identity> decode(std::span<const std::string_view> words) {
   Identity said;
   if (!read_life(words[3], said.life)) return malformed("the life is no number");
   if (Result<> read = read_fields(words.subspan(kHeadWords), said); !read) return read.error();
-  if ((words[2] == kFounded) == said.founders.empty()) return malformed("it has founders and is none, or has none");
+  if ((words[2] == kFounded) == said.document.empty()) return malformed("it has founders and is none, or has none");
+  if (!is_document(said.document)) return malformed("founders and the number of replicas come together");
   return said;
 }
 
@@ -95,22 +121,25 @@ std::string encode(const Identity& disk) {
   resp::OutputBuffer out;
   resp::Writer writer(out, resp::Protocol::kResp2);
   const size_t promise_words = disk.promised == kNoPeer ? 0 : 2;
-  const size_t founder_words = disk.founders.empty() ? 0 : 2 + 2 * disk.founders.size();
+  const Document& document = disk.document;
+  const size_t founder_words = document.empty() ? 0 : 4 + 2 * document.founders.size();
   writer.array(kHeadWords + promise_words + founder_words);
   writer.bulk(Founding::kFoundingMessage);
   writer.bulk(kVersion);
-  writer.bulk(disk.founders.empty() ? kNewborn : kFounded);
+  writer.bulk(document.empty() ? kNewborn : kFounded);
   writer.bulk(std::to_string(disk.life));
   if (disk.promised != kNoPeer) {
     writer.bulk(kPromised);
     writer.bulk(std::to_string(disk.promised));
   }
-  if (!disk.founders.empty()) {
+  if (!document.empty()) {
+    writer.bulk(kReplicas);
+    writer.bulk(std::to_string(document.replicas));
     writer.bulk(kFounders);
-    writer.bulk(std::to_string(disk.founders.size()));
+    writer.bulk(std::to_string(document.founders.size()));
   }
-  for (const Founder& founder : disk.founders) {
-    writer.bulk(founder.node);
+  for (const Founder& founder : document.founders) {
+    writer.bulk(home_of(founder));
     writer.bulk(std::to_string(founder.life));
   }
   return std::string(out.view());
@@ -134,11 +163,11 @@ bool begins_with(std::string_view& line, std::string_view word) {
 bool read_line(std::string_view line, Identity& identity) {
   if (identity.life == kNoPeer) return begins_with(line, "life") && read_life(line, identity.life);
   if (begins_with(line, kPromised)) return identity.promised == kNoPeer && read_life(line, identity.promised);
+  if (begins_with(line, kReplicas)) return read_replicas(line, identity.document.replicas);
   if (!begins_with(line, "founder")) return false;
-  const size_t space = std::min(line.find(' '), line.size());
-  Founder& founder = identity.founders.emplace_back();
-  founder.node = line.substr(0, space);
-  return begins_with(line, founder.node) && read_life(line, founder.life);
+  const std::string_view home = line.substr(0, line.find(' '));
+  Founder& founder = identity.document.founders.emplace_back(founder_at(home));
+  return begins_with(line, home) && read_life(line, founder.life);
 }
 
 }  // namespace
@@ -147,8 +176,9 @@ std::string identity_text(const Identity& identity) {
   std::string text = std::string(kFileKind) + std::string(kVersion) + "\n";
   text += "life " + std::to_string(identity.life) + "\n";
   if (identity.promised != kNoPeer) text += "promised " + std::to_string(identity.promised) + "\n";
-  for (const Founder& founder : identity.founders) {
-    text += "founder " + founder.node + " " + std::to_string(founder.life) + "\n";
+  if (!identity.document.empty()) text += "replicas " + std::to_string(identity.document.replicas) + "\n";
+  for (const Founder& founder : identity.document.founders) {
+    text += "founder " + home_of(founder) + " " + std::to_string(founder.life) + "\n";
   }
   return text + std::string(kChecksum) + checksum_of(text) + "\n";
 }
@@ -171,12 +201,14 @@ Result<Identity> parse_identity(std::string_view text) {
     if (!read_line(line, identity)) return corrupt("a line makes no sense");
   }
   if (identity.life == kNoPeer) return corrupt("it has no life");
-  if (!are_founders(identity.founders)) return corrupt("its founders are not in order, or one is there twice");
+  if (!is_document(identity.document)) {
+    return corrupt("its founders are not in order, or one is there twice, or how many replicas there are is missing");
+  }
   return identity;
 }
 
 Result<> check_identity(const Identity& identity, std::string_view node) {
-  for (const Founder& founder : identity.founders) {
+  for (const Founder& founder : identity.document.founders) {
     if (founder.life != identity.life || founder.node == node) continue;
     return invalid("the disk of this node, " + std::string(node) + ", is that of " + founder.node +
                    "; was it copied, or the node renamed?");
@@ -223,8 +255,8 @@ Result<> Founding::receive(std::string_view node, std::span<const std::string_vi
   if (!said) return said.error();
   if (Result<> right = judge(from, *said); !right) return right;
   from.said = std::move(*said);
-  from.agrees = !from.said.founders.empty() && !document().empty();  // else it would not have passed
-  if (from.agrees) from.said.founders.clear();
+  from.agrees = !from.said.document.empty() && !own_document().empty();  // else it would not have passed
+  if (from.agrees) from.said.document = {};
   advance();
   return {};
 }
@@ -239,37 +271,38 @@ Result<> Founding::judge(const Peer& from, const Identity& said) const {
                      "; was it copied?");
     }
   }
-  if (said.founders.empty()) return {};
-  if (!document().empty()) {
-    if (document() == said.founders) return {};
+  if (said.document.empty()) return {};
+  if (!own_document().empty()) {
+    if (own_document() == said.document) return {};
     return invalid(name +
                    " belongs to another cluster of these nodes than this node does; remove the data of whichever" +
                    " of the two should not be");
   }
-  if (!names_own_life(said.founders)) return {};
+  if (!names_own_life(said.document)) return {};
   if (disk_.promised == kNoPeer) {
     // A node's life gets into a document by its durable promise, or it made the document and has it.
     return invalid("this node's disk is older than what " + name + " knows of it; was it restored? " +
                    "It must not vote again: remove its data, and it will be added as a new member");
   }
-  return check_identity({disk_.life, kNoPeer, said.founders}, nodes_.me);
+  return check_identity({disk_.life, kNoPeer, said.document}, nodes_.me);
 }
 
 bool Founding::may_take(const Peer& from) const {
-  return is_first() || &from == &peers_.front() || from.said.founders.front().life == disk_.promised;
+  return is_first() || &from == &peers_.front() || from.said.document.founders.front().life == disk_.promised;
 }
 
-bool Founding::names_own_life(const Founders& founders) const {
-  return std::any_of(founders.begin(), founders.end(), [&](const Founder& each) { return each.life == disk_.life; });
+bool Founding::names_own_life(const Document& document) const {
+  return std::any_of(document.founders.begin(), document.founders.end(),
+                     [&](const Founder& each) { return each.life == disk_.life; });
 }
 
 // Looks at all that was said rather than at the last message, so it does not matter what came while the disk was busy.
 void Founding::advance() {
-  if (next_ || !disk_.founders.empty()) return;
+  if (next_ || !disk_.document.empty()) return;
   for (const Peer& each : peers_) {
-    if (each.said.founders.empty()) continue;
-    if (may_take(each)) return save(kNoPeer, each.said.founders);
-    if (hearsay_.empty() && !names_own_life(each.said.founders)) hearsay_ = each.said.founders;
+    if (each.said.document.empty()) continue;
+    if (may_take(each)) return save(kNoPeer, each.said.document);
+    if (hearsay_.empty() && !names_own_life(each.said.document)) hearsay_ = each.said.document;
   }
   if (admitted_) return save(kNoPeer, hearsay_);
   if (!hearsay_.empty()) return;  // there is a cluster: no more promises
@@ -281,14 +314,15 @@ void Founding::advance() {
   if (first != kNoPeer && first != disk_.promised) save(first, {});
 }
 
-void Founding::save(LifeId promised, Founders founders) { next_ = Identity{disk_.life, promised, std::move(founders)}; }
+void Founding::save(LifeId promised, Document document) { next_ = Identity{disk_.life, promised, std::move(document)}; }
 
-Founders Founding::make_document() const {
-  Founders founders;
+Document Founding::make_document() const {
+  Document document{{}, nodes_.replicas};
   for (const Node& node : nodes_.all) {
-    founders.push_back({node.name, node.name == nodes_.me ? disk_.life : peer(node.name).said.life});
+    const LifeId life = node.name == nodes_.me ? disk_.life : peer(node.name).said.life;
+    document.founders.push_back({node.name, life, node.zone});
   }
-  return founders;
+  return document;
 }
 
 void Founding::admit() {
@@ -301,13 +335,13 @@ void Founding::saved() {
   CHECK(next_.has_value());
   disk_ = std::move(*next_);
   next_.reset();
-  if (disk_.founders.empty()) {
+  if (disk_.document.empty()) {
     peers_.front().owed = peers_.front().connected;
   } else {
-    hearsay_.clear();
+    hearsay_ = {};
     for (Peer& each : peers_) {
-      each.agrees = each.agrees || each.said.founders == disk_.founders;
-      each.said.founders.clear();
+      each.agrees = each.agrees || each.said.document == disk_.document;
+      each.said.document = {};
       each.owed = each.connected && (each.owed || !each.agrees);
     }
   }
@@ -324,8 +358,8 @@ Founding::Messages Founding::take_messages() {
 }
 
 Founding::State Founding::state() const {
-  if (founders().empty()) return State::kNewborn;
-  return names_own_life(founders()) ? State::kFounded : State::kStranger;
+  if (document().empty()) return State::kNewborn;
+  return names_own_life(document()) ? State::kFounded : State::kStranger;
 }
 
 LifeId Founding::life_of(std::string_view node) const { return peer(node).said.life; }
@@ -335,7 +369,7 @@ std::vector<std::string_view> Founding::waiting_for() const {
   if (!is_first()) return {peers_.front().name};
   std::vector<std::string_view> missing;
   for (const Peer& each : peers_) {
-    if (!each.said.founders.empty() || each.said.promised != disk_.life) missing.push_back(each.name);
+    if (!each.said.document.empty() || each.said.promised != disk_.life) missing.push_back(each.name);
   }
   return missing;
 }

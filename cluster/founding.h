@@ -4,7 +4,7 @@
 // document is newborn. Each node says what its disk holds, when a link comes up and when it has changed:
 //
 //   founding 1 newborn <life> [promised <life>]
-//   founding 1 founded <life> founders <count> (<node> <life>)…
+//   founding 1 founded <life> replicas <count> founders <count> (<node>[@<zone>] <life>)…
 //
 // Each is a RESP array of bulk strings; "1" is the version of this grammar, numbers are decimal. Pairs of a name and a
 // value that a reader does not know are skipped (the founders come last), and so is a message of a third kind.
@@ -23,6 +23,10 @@
 // that may have changed before it is heard.
 //
 // A node whose life is not in the document is a stranger: it has to be added to the cluster as a new member.
+//
+// The document also says what decides which of the founders hold which shards: their zones and the number of replicas,
+// as the first node was configured. Were each node to go by its own configuration, one mistake would found a shard
+// twice, with different voters.
 //
 // All this rests on one list of nodes. Whoever changes it before all are founded must see to it that those who are left
 // out are gone for good.
@@ -50,16 +54,23 @@ using LifeId = consensus::PeerId;
 struct Founder {
   std::string node;
   LifeId life = consensus::kNoPeer;
+  std::string zone;
   bool operator==(const Founder&) const = default;
 };
-// The founding document, in order of names: its maker is the first. Empty: none.
-using Founders = std::vector<Founder>;
+// The founding document.
+struct Document {
+  std::vector<Founder> founders;  // in order of names: its maker is the first
+  uint32_t replicas = 0;          // of each shard, if there are so many founders
+
+  bool empty() const { return founders.empty(); }  // there is none
+  bool operator==(const Document&) const = default;
+};
 
 // What a node's disk holds.
 struct Identity {
   LifeId life = consensus::kNoPeer;
   LifeId promised = consensus::kNoPeer;  // of a newborn node: the first node's life, whose document alone it takes
-  Founders founders;
+  Document document;
   bool operator==(const Identity&) const = default;
 };
 
@@ -67,7 +78,8 @@ struct Identity {
 //   capstan identity 1
 //   life <life>
 //   promised <life>           (if it has)
-//   founder <node> <life>     (one line each)
+//   replicas <count>          (if there is a document)
+//   founder <node>[@<zone>] <life>     (one line each)
 //   checksum <16 hexadecimal digits: hash64 of all before this line>
 std::string identity_text(const Identity& identity);
 // kCorrupt: damaged; kInvalid: undamaged, of another version.
@@ -108,7 +120,7 @@ class Founding {
   State state() const;
   LifeId own() const { return disk_.life; }
   // Of a newborn node: empty.
-  const Founders& founders() const { return disk_.founders.empty() ? hearsay_ : disk_.founders; }
+  const Document& document() const { return disk_.document.empty() ? hearsay_ : disk_.document; }
   // The life of a connected node as it said on this connection, founder or not. kNoPeer: not known.
   LifeId life_of(std::string_view node) const;
   // Of a newborn node, for people: those without whom it does not go on. In order of names.
@@ -127,17 +139,18 @@ class Founding {
   Peer& peer(std::string_view node) { return const_cast<Peer&>(std::as_const(*this).peer(node)); }
   bool is_first() const { return nodes_.all.front().name == nodes_.me; }
   bool may_take(const Peer& from) const;
-  bool names_own_life(const Founders& founders) const;
-  const Founders& document() const { return next_ && !next_->founders.empty() ? next_->founders : disk_.founders; }
-  Founders make_document() const;
+  bool names_own_life(const Document& document) const;
+  // Held, or on its way to the disk.
+  const Document& own_document() const { return next_ && !next_->document.empty() ? next_->document : disk_.document; }
+  Document make_document() const;
   Result<> judge(const Peer& from, const Identity& said) const;
   void advance();
-  void save(LifeId promised, Founders founders);
+  void save(LifeId promised, Document document);
 
   const Nodes& nodes_;
   Identity disk_;
   std::optional<Identity> next_;  // on its way to the disk
-  Founders hearsay_;              // a document that this node is not in and that its disk may not hold
+  Document hearsay_;              // a document that this node is not in and that its disk may not hold
   bool admitted_ = false;
   std::vector<Peer> peers_;  // all but this node, in order of names
 };

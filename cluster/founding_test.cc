@@ -185,13 +185,13 @@ class World {
 
   // All documents on disks are the same, and nobody votes for a life that is not its own.
   void check() const {
-    const Founders* document = nullptr;
+    const Document* document = nullptr;
     for (const Machine& machine : machines_) {
-      const Founders& founders = machine.disk.founders;
-      if (founders.empty()) continue;
-      if (document == nullptr) document = &founders;
-      BOOST_TEST_REQUIRE((founders == *document));
-      const auto own = std::find(founders.begin(), founders.end(), Founder{machine.nodes.me, machine.disk.life});
+      if (machine.disk.document.empty()) continue;
+      if (document == nullptr) document = &machine.disk.document;
+      BOOST_TEST_REQUIRE((machine.disk.document == *document));
+      const auto& founders = document->founders;
+      const auto own = std::find(founders.begin(), founders.end(), Founder{machine.nodes.me, machine.disk.life, ""});
       const bool votes = machine.process && machine.process->state() == State::kFounded;
       BOOST_TEST_REQUIRE((!votes || own != founders.end()));
     }
@@ -238,7 +238,7 @@ void expect_founded(World& world, size_t at_least) {
   BOOST_TEST(world.errors().empty());
   BOOST_TEST(world.count(State::kNewborn) == 0u);
   BOOST_TEST(world.count(State::kFounded) >= at_least);
-  for (size_t who = 0; who < world.size(); ++who) BOOST_TEST((world.disk(who).founders == world.disk(0).founders));
+  for (size_t who = 0; who < world.size(); ++who) BOOST_TEST((world.disk(who).document == world.disk(0).document));
 }
 
 // The founding of a cluster up to some step, then `fault`, then all is well again. For every step until nothing is
@@ -308,8 +308,8 @@ struct Node3 {
   Founding founding;
 };
 
-constexpr std::string_view kDocument = "founding 1 founded 12 founders 3 n1 11 n2 12 n3 13";
-const Founders kFounders = {{"n1", 11}, {"n2", 12}, {"n3", 13}};
+constexpr std::string_view kDocument = "founding 1 founded 12 replicas 3 founders 3 n1 11 n2 12 n3 13";
+const Document kFounders = {{{"n1", 11, ""}, {"n2", 12, ""}, {"n3", 13, ""}}, 3};
 
 }  // namespace
 
@@ -331,8 +331,8 @@ BOOST_AUTO_TEST_CASE(the_first_node_makes_the_document_of_those_who_promised) {
   BOOST_TEST((first.founding.state() == State::kNewborn));
   BOOST_TEST(first.saves());
   BOOST_TEST((first.founding.state() == State::kFounded));
-  BOOST_TEST((first.founding.founders() == kFounders));
-  BOOST_TEST(first.says() == "n2,n3: founding 1 founded 11 founders 3 n1 11 n2 12 n3 13");
+  BOOST_TEST((first.founding.document() == kFounders));
+  BOOST_TEST(first.says() == "n2,n3: founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3 13");
   BOOST_TEST(first.founding.waiting_for().empty());
   BOOST_TEST(first.founding.life_of("n3") == 13u);
 }
@@ -349,10 +349,10 @@ BOOST_AUTO_TEST_CASE(another_node_promises_takes_the_document_and_spreads_it) {
   BOOST_TEST(other.says() == "");
   BOOST_TEST(other.saves());
   BOOST_TEST(other.says() == "n1: founding 1 newborn 12 promised 11");
-  BOOST_TEST(other.hears("n1", "founding 1 founded 11 founders 3 n1 11 n2 12 n3 13"));
+  BOOST_TEST(other.hears("n1", "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3 13"));
   BOOST_TEST(other.says() == "");
   BOOST_TEST(other.saves());
-  BOOST_TEST(other.says() == "n3: founding 1 founded 12 founders 3 n1 11 n2 12 n3 13");
+  BOOST_TEST(other.says() == "n3: founding 1 founded 12 replicas 3 founders 3 n1 11 n2 12 n3 13");
   BOOST_TEST((other.founding.state() == State::kFounded));
 }
 
@@ -365,7 +365,7 @@ BOOST_AUTO_TEST_CASE(what_is_heard_while_the_disk_is_busy_counts_afterwards) {
   BOOST_TEST(other.founding.to_save()->promised == 11u);
   BOOST_TEST(other.saves());
   BOOST_TEST(other.founding.to_save()->promised == 21u);
-  BOOST_TEST(other.hears("n2", "founding 1 founded 12 founders 3 n1 21 n2 12 n3 13"));
+  BOOST_TEST(other.hears("n2", "founding 1 founded 12 replicas 3 founders 3 n1 21 n2 12 n3 13"));
   BOOST_TEST(other.saves());
   BOOST_TEST(other.saves());
   BOOST_TEST((other.founding.state() == State::kFounded));
@@ -383,7 +383,7 @@ BOOST_AUTO_TEST_CASE(a_promise_that_was_given_on_an_older_connection_does_not_co
   BOOST_TEST(!first.saves());
   BOOST_TEST(first.hears("n2", "founding 1 newborn 22 promised 11"));
   BOOST_TEST(first.saves());
-  BOOST_TEST((first.founding.founders() == Founders{{"n1", 11}, {"n2", 22}, {"n3", 13}}));
+  BOOST_TEST((first.founding.document() == Document{{{"n1", 11, ""}, {"n2", 22, ""}, {"n3", 13, ""}}, 3}));
 }
 
 // The race for which there are promises: n3 is newborn when it says so to the second n1, and hears of the document of
@@ -397,12 +397,12 @@ BOOST_AUTO_TEST_CASE(who_promised_to_another_disk_takes_an_old_document_only_whe
     BOOST_TEST(third.hears("n2", kDocument));
     BOOST_TEST(!third.saves());
     BOOST_TEST((third.founding.state() == State::kNewborn));
-    const std::string_view old_one = "founding 1 founded 21 founders 3 n1 11 n2 12 n3 13";
-    const std::string_view new_one = "founding 1 founded 21 founders 3 n1 21 n2 22 n3 13";
+    const std::string_view old_one = "founding 1 founded 21 replicas 3 founders 3 n1 11 n2 12 n3 13";
+    const std::string_view new_one = "founding 1 founded 21 replicas 3 founders 3 n1 21 n2 22 n3 13";
     BOOST_TEST(third.hears("n1", freed ? old_one : new_one));
     BOOST_TEST(third.saves());
     BOOST_TEST((third.founding.state() == State::kFounded));
-    BOOST_TEST(third.founding.founders()[0].life == (freed ? 11u : 21u));
+    BOOST_TEST(third.founding.document().founders[0].life == (freed ? 11u : 21u));
   }
 }
 
@@ -414,8 +414,8 @@ BOOST_AUTO_TEST_CASE(a_first_node_that_lost_its_disk_is_a_stranger_and_says_so) 
   BOOST_TEST(first.hears("n2", kDocument));
   BOOST_TEST(first.saves());
   BOOST_TEST((first.founding.state() == State::kStranger));
-  BOOST_TEST((first.founding.founders() == kFounders));
-  BOOST_TEST(first.says() == "n2,n3: founding 1 founded 21 founders 3 n1 11 n2 12 n3 13");
+  BOOST_TEST((first.founding.document() == kFounders));
+  BOOST_TEST(first.says() == "n2,n3: founding 1 founded 21 replicas 3 founders 3 n1 11 n2 12 n3 13");
   Node3 again(0, {21, 0, kFounders});
   BOOST_TEST((again.founding.state() == State::kStranger));
 }
@@ -423,9 +423,9 @@ BOOST_AUTO_TEST_CASE(a_first_node_that_lost_its_disk_is_a_stranger_and_says_so) 
 BOOST_AUTO_TEST_CASE(a_stranger_by_hearsay_promises_nothing_until_it_is_admitted) {
   Node3 second(1, {22, 0, {}});
   second.founding.up("n3");
-  BOOST_TEST(second.hears("n3", "founding 1 founded 13 founders 3 n1 11 n2 12 n3 13"));
+  BOOST_TEST(second.hears("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 13"));
   BOOST_TEST((second.founding.state() == State::kStranger));
-  BOOST_TEST((second.founding.founders() == kFounders));
+  BOOST_TEST((second.founding.document() == kFounders));
   BOOST_TEST(!second.saves());
   second.founding.down("n3");
   second.founding.up("n1");
@@ -436,7 +436,7 @@ BOOST_AUTO_TEST_CASE(a_stranger_by_hearsay_promises_nothing_until_it_is_admitted
   second.founding.admit();
   BOOST_TEST((*second.founding.to_save() == Identity{22, 0, kFounders}));
   BOOST_TEST(second.saves());
-  BOOST_TEST(second.says() == "n1: founding 1 founded 22 founders 3 n1 11 n2 12 n3 13");
+  BOOST_TEST(second.says() == "n1: founding 1 founded 22 replicas 3 founders 3 n1 11 n2 12 n3 13");
   second.founding.admit();
   BOOST_TEST(!second.saves());
 }
@@ -444,7 +444,7 @@ BOOST_AUTO_TEST_CASE(a_stranger_by_hearsay_promises_nothing_until_it_is_admitted
 BOOST_AUTO_TEST_CASE(a_node_that_is_not_in_the_document_is_a_stranger) {
   Node3 third(2, {13, 11, {}});
   third.founding.up("n1");
-  BOOST_TEST(third.hears("n1", "founding 1 founded 11 founders 2 n1 11 n2 12"));
+  BOOST_TEST(third.hears("n1", "founding 1 founded 11 replicas 3 founders 2 n1 11 n2 12"));
   BOOST_TEST(third.saves());
   BOOST_TEST((third.founding.state() == State::kStranger));
 }
@@ -453,7 +453,7 @@ BOOST_AUTO_TEST_CASE(a_node_alone_founds_at_once) {
   const Nodes nodes = nodes_as(0, 1);
   Founding founding(nodes, {11, 0, {}});
   BOOST_TEST_REQUIRE((founding.to_save() != nullptr));
-  BOOST_TEST((*founding.to_save() == Identity{11, 0, {{"n1", 11}}}));
+  BOOST_TEST((*founding.to_save() == Identity{11, 0, {{{"n1", 11, ""}}, 3}}));
   founding.saved();
   BOOST_TEST((founding.state() == State::kFounded));
   BOOST_TEST(founding.take_messages().receivers.empty());
@@ -464,11 +464,11 @@ BOOST_AUTO_TEST_CASE(two_clusters_of_the_same_nodes_are_an_error) {
     Node3 second(1, {12, 11, {}});
     second.founding.up("n1");
     second.founding.up("n3");
-    BOOST_TEST(second.hears("n1", "founding 1 founded 11 founders 3 n1 11 n2 12 n3 13"));
+    BOOST_TEST(second.hears("n1", "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3 13"));
     if (saved) BOOST_TEST(second.saves());
-    BOOST_TEST(says(second.refusal("n3", "founding 1 founded 13 founders 3 n1 11 n2 12 n3 33"), "another cluster"));
+    BOOST_TEST(says(second.refusal("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 33"), "another cluster"));
     BOOST_TEST(second.saves() == !saved);
-    BOOST_TEST((second.founding.founders() == kFounders));
+    BOOST_TEST((second.founding.document() == kFounders));
   }
 }
 
@@ -481,9 +481,9 @@ BOOST_AUTO_TEST_CASE(disks_that_were_copied_or_restored_are_an_error) {
   BOOST_TEST(says(second.refusal("n3", "founding 1 newborn 11"), "n3 has the disk of n1"));
   BOOST_TEST(says(second.refusal("n1", kDocument), "n1 has the disk of n2"));
   // It has promised nothing, and yet it is a founder.
-  BOOST_TEST(says(second.refusal("n3", "founding 1 founded 13 founders 3 n1 11 n2 12 n3 13"), "was it restored?"));
+  BOOST_TEST(says(second.refusal("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 13"), "was it restored?"));
   BOOST_TEST(second.saves());
-  BOOST_TEST(says(second.refusal("n3", "founding 1 founded 33 founders 2 n1 11 n3 12"), "is that of n3"));
+  BOOST_TEST(says(second.refusal("n3", "founding 1 founded 33 replicas 3 founders 2 n1 11 n3 12"), "is that of n3"));
   BOOST_TEST(check_identity({12, 0, kFounders}, "n2").ok());
   BOOST_TEST(check_identity({22, 0, kFounders}, "n2").ok());
   BOOST_TEST(says(check_identity({13, 0, kFounders}, "n2").error().message, "is that of n3"));
@@ -496,7 +496,7 @@ BOOST_AUTO_TEST_CASE(what_only_newer_versions_say_is_skipped) {
   BOOST_TEST(first.hears("n2", "founding 1 newborn 12 zone dc1 promised 11 weight 3"));
   BOOST_TEST(first.hears("n3", "founding 1 newborn 13 promised 11"));
   BOOST_TEST(first.saves());
-  BOOST_TEST(first.hears("n2", "founding 1 founded 12 epoch 7 founders 3 n1 11 n2 12 n3 13"));
+  BOOST_TEST(first.hears("n2", "founding 1 founded 12 epoch 7 replicas 3 founders 3 n1 11 n2 12 n3 13"));
   // Of another kind: it is newborn no more.
   Node3 other(0, {11, 0, {}});
   other.founding.up("n2");
@@ -526,16 +526,22 @@ BOOST_AUTO_TEST_CASE(malformed_messages_change_nothing) {
                                   "founding 1 newborn 31 promised 5 promised 5",
                                   "founding 1 newborn 11 founders 3 n1 11 n2 12 n3 13",
                                   "founding 1 founded 11",
-                                  "founding 1 founded 11 founders",
-                                  "founding 1 founded 11 founders 0",
-                                  "founding 1 founded 11 founders x n1 11",
-                                  "founding 1 founded 11 founders 2 n1 11 n2 12 n3 13",
-                                  "founding 1 founded 11 founders 3 n1 11 n2 12 n3",
-                                  "founding 1 founded 11 founders 3 n1 11 n2 12 n3 0",
-                                  "founding 1 founded 11 founders 3 n1 11 n2 12 n2 13",
-                                  "founding 1 founded 11 founders 3 n1 11 n2 12 n3 12",
-                                  "founding 1 founded 11 founders 3 n1 11 n3 13 n2 12",
-                                  "founding 1 founded 11 founders 3 n1 11 n2 12 n? 13"}) {
+                                  "founding 1 newborn 11 replicas 3",
+                                  "founding 1 founded 11 founders 3 n1 11 n2 12 n3 13",
+                                  "founding 1 founded 11 replicas 0 founders 3 n1 11 n2 12 n3 13",
+                                  "founding 1 founded 11 replicas 1025 founders 3 n1 11 n2 12 n3 13",
+                                  "founding 1 founded 11 replicas 3 replicas 3 founders 3 n1 11 n2 12 n3 13",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1@a/b/c 11 n2 12 n3 13",
+                                  "founding 1 founded 11 replicas 3 founders",
+                                  "founding 1 founded 11 replicas 3 founders 0",
+                                  "founding 1 founded 11 replicas 3 founders x n1 11",
+                                  "founding 1 founded 11 replicas 3 founders 2 n1 11 n2 12 n3 13",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3 0",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n2 13",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3 12",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1 11 n3 13 n2 12",
+                                  "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n? 13"}) {
     BOOST_TEST(says(second.refusal("n1", wrong), "malformed"), wrong);
     BOOST_TEST((second.founding.to_save() == nullptr && second.says().empty()));
     BOOST_TEST(second.founding.life_of("n1") == 0u);
@@ -546,7 +552,7 @@ BOOST_AUTO_TEST_CASE(random_words_do_no_harm) {
   with_new_seeds(2000, [](uint64_t seed) {
     Random random(seed);
     std::vector<std::string_view> words =
-        split("founding 1 newborn founded 11 12 31 promised founders 2 3 n1 n2 n3 13");
+        split("founding 1 newborn founded 11 12 31 promised replicas founders 2 3 n1 n2@dc1/a n3 13");
     std::vector<std::string_view> message = split(random.chance(0.5) ? "founding 1 newborn 11" : kDocument);
     for (uint64_t changes = random.below(4); changes > 0 && !message.empty(); --changes) {
       const auto at = message.begin() + static_cast<ptrdiff_t>(random.below(message.size()));
@@ -558,7 +564,7 @@ BOOST_AUTO_TEST_CASE(random_words_do_no_harm) {
     const Result<> taken = second.founding.receive("n1", message);
     BOOST_TEST_REQUIRE((taken.ok() || taken.error().code == ErrorCode::kInvalid), "seed " << seed);
     BOOST_TEST_REQUIRE((taken.ok() || (!second.saves() && second.founding.life_of("n1") == 0)), "seed " << seed);
-    if (second.saves()) BOOST_TEST_REQUIRE(parse_identity(identity_text({12, 0, second.founding.founders()})).ok());
+    if (second.saves()) BOOST_TEST_REQUIRE(parse_identity(identity_text({12, 0, second.founding.document()})).ok());
   });
 }
 
@@ -626,9 +632,9 @@ BOOST_AUTO_TEST_CASE(a_node_that_loses_its_disk_at_any_step_leaves_the_others_fo
 BOOST_AUTO_TEST_CASE(one_other_node_that_has_the_document_is_enough) {
   World world = started(3);
   world.connect_all();
-  while (world.disk(0).founders.empty()) BOOST_TEST_REQUIRE(world.step());
+  while (world.disk(0).document.empty()) BOOST_TEST_REQUIRE(world.step());
   world.cut(0, 2);
-  while (world.disk(1).founders.empty()) BOOST_TEST_REQUIRE(world.step());
+  while (world.disk(1).document.empty()) BOOST_TEST_REQUIRE(world.step());
   world.lose_disk(0);
   world.settle();
   BOOST_TEST(world.count(State::kFounded) == 2u);
@@ -640,7 +646,7 @@ BOOST_AUTO_TEST_CASE(whatever_happens_disks_never_hold_two_documents) {
 }
 
 BOOST_AUTO_TEST_CASE(the_file_of_the_identity_says_it_in_words) {
-  const std::string body = "capstan identity 1\nlife 12\nfounder n1 11\nfounder n2 12\nfounder n3 13\n";
+  const std::string body = "capstan identity 1\nlife 12\nreplicas 3\nfounder n1 11\nfounder n2 12\nfounder n3 13\n";
   const std::string text = identity_text({12, 0, kFounders});
   BOOST_TEST(text.starts_with(body + "checksum "));
   BOOST_TEST(text.size() == body.size() + 26);
@@ -650,6 +656,32 @@ BOOST_AUTO_TEST_CASE(the_file_of_the_identity_says_it_in_words) {
     BOOST_TEST_REQUIRE(read.ok());
     BOOST_TEST((*read == identity));
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_document_says_how_the_first_node_would_have_shards_placed) {
+  Nodes nodes = nodes_as(0, 2);
+  nodes.replicas = 2;
+  nodes.all[1].zone = "dc1/b";
+  Founding first(nodes, {11, 0, {}});
+  first.up("n2");
+  BOOST_TEST_REQUIRE(first.receive("n2", split("founding 1 newborn 12 promised 11")).ok());
+  BOOST_TEST_REQUIRE(first.to_save() != nullptr);
+  const Document document{{{"n1", 11, ""}, {"n2", 12, "dc1/b"}}, 2};
+  BOOST_TEST((first.to_save()->document == document));
+  first.saved();
+  BOOST_TEST(shown(first.take_messages().bytes) ==
+             "founding 1 founded 11 replicas 2 founders 2 n1 11 n2@dc1/b 12");
+  const std::string text = identity_text({11, 0, document});
+  BOOST_TEST(says(text, "replicas 2\nfounder n1 11\nfounder n2@dc1/b 12\n"));
+  BOOST_TEST((parse_identity(text).value().document == document));
+  // The other node's configuration says otherwise, which does not matter.
+  const Nodes others = nodes_as(1, 2);
+  Founding second(others, {12, 11, {}});
+  second.up("n1");
+  BOOST_TEST_REQUIRE(
+      second.receive("n1", split("founding 1 founded 11 replicas 2 founders 2 n1 11 n2@dc1/b 12")).ok());
+  BOOST_TEST_REQUIRE(second.to_save() != nullptr);
+  BOOST_TEST((second.to_save()->document == document));
 }
 
 BOOST_AUTO_TEST_CASE(a_damaged_file_is_noticed) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "resp/writer.h"
 
 namespace capstan::cluster {
 namespace {
@@ -39,8 +40,9 @@ Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, int descrip
       write_event_(make_event(base, descriptor, EV_WRITE | EV_PERSIST, &Link::on_writable, this)),
       deadline_(make_event(base, -1, 0, &Link::on_deadline, this)),
       parser_limits_{.max_bulk_bytes = limits.max_message_bytes},
-      parser_(parser_limits_) {
-  parser_.set_authenticated(false);
+      received_(parser_limits_),
+      pieced_(parser_limits_) {
+  received_.parser.set_authenticated(false);
   const timeval timeout{limits.handshake_timeout_ms / 1000, limits.handshake_timeout_ms % 1000 * 1000};
   CHECK(event_add(deadline_, &timeout) == 0);
   if (state_ == State::kConnecting) {
@@ -84,17 +86,16 @@ void Link::finish_connecting() {
   state_ = State::kConnected;
   want_writes(false);
   CHECK(event_add(read_event_, nullptr) == 0);
-  handshake_.begin(output_);  // sent at the end of this turn
+  handshake_.begin(urgent_);  // sent at the end of this turn
 }
 
 void Link::advance_handshake(size_t bytes) {
   handshake_bytes_ += bytes;
-  const Result<> taken = handshake_.receive(words_, output_);
+  const Result<> taken = handshake_.receive(received_.words, urgent_);
   if (!taken) return close(taken.error());
   if (!handshake_.done()) return;
   CHECK(event_del(deadline_) == 0);
-  parser_.set_authenticated(true);
-  frame_begin_ = output_.size();
+  received_.parser.set_authenticated(true);
   owner_.on_proven(*this);
 }
 
@@ -103,22 +104,23 @@ void Link::advance_handshake(size_t bytes) {
 void Link::on_readable(evutil_socket_t, short, void* self) { static_cast<Link*>(self)->receive(); }
 
 void Link::receive() {
-  if (!input_.empty()) return receive_into_own();
+  if (!received_.input.empty()) return receive_into_own();
   const std::span<char> room = owner_.receive_room();
   const ssize_t bytes = recv(descriptor_, room.data(), room.size(), 0);
   if (!received(bytes)) return;
   const std::string_view input(room.data(), static_cast<size_t>(bytes));
-  const size_t done = process(input);
-  if (!dead()) input_.append(input.substr(done));
+  const size_t done = process(received_, input);
+  if (!dead()) received_.input.append(input.substr(done));
 }
 
 // The rest of a message that is not complete, in place however large it is.
 void Link::receive_into_own() {
-  const size_t wanted = proven() ? std::max(parser_.needed(), kReadBytes) : kMaxHandshakeBytes;
-  const ssize_t bytes = recv(descriptor_, input_.prepare(wanted), wanted, 0);
+  resp::OutputBuffer& input = received_.input;
+  const size_t wanted = proven() ? std::max(received_.parser.needed(), kReadBytes) : kMaxHandshakeBytes;
+  const ssize_t bytes = recv(descriptor_, input.prepare(wanted), wanted, 0);
   if (!received(bytes)) return;
-  input_.commit(static_cast<size_t>(bytes));
-  input_.consume(process(input_.view()));
+  input.commit(static_cast<size_t>(bytes));
+  input.consume(process(received_, input.view()));
 }
 
 bool Link::received(ssize_t result) {
@@ -132,21 +134,21 @@ bool Link::received(ssize_t result) {
 }
 
 // Takes the messages that are complete; returns how many bytes they are.
-size_t Link::process(std::string_view input) {
+size_t Link::process(Stream& stream, std::string_view input) {
   size_t done = 0;
   while (!dead() && done < input.size()) {
     const std::string_view rest = input.substr(done);
     const resp::Parsed parsed =
-        rest.front() == kArray ? parser_.next(rest, words_) : resp::Parsed{resp::Outcome::kError, 0};
+        rest.front() == kArray ? stream.parser.next(rest, stream.words) : resp::Parsed{resp::Outcome::kError, 0};
     done += parsed.consumed;
     // A line of words is RESP for a client alone.
     if (parsed.outcome == resp::Outcome::kError || parsed.in_parser) {
       close(protocol_error("it sent bytes that are no RESP array"));
     } else if (parsed.outcome == resp::Outcome::kIncomplete) {
-      if (rest.size() + parser_.needed() > max_bytes()) close(protocol_error("its message is too large"));
+      if (rest.size() + stream.parser.needed() > max_bytes()) close(protocol_error("its message is too large"));
       if (!proven()) handshake_bytes_ += parsed.consumed;  // arrays without words
       break;
-    } else if (!take(parsed.consumed)) {
+    } else if (!take(stream, parsed.consumed)) {
       break;
     }
   }
@@ -154,15 +156,23 @@ size_t Link::process(std::string_view input) {
 }
 
 // The words of a message of so many bytes. False: the link is dead.
-bool Link::take(size_t bytes) {
+bool Link::take(Stream& stream, size_t bytes) {
   if (bytes > max_bytes()) {
     close(protocol_error("its message is too large"));
-  } else if (proven()) [[likely]] {
-    owner_.on_message(*this, words_);
-  } else {
+  } else if (!proven()) {
     advance_handshake(bytes);
+  } else if (&stream == &received_ && !stream.words.empty() && stream.words[0] == kPartMessage) {
+    take_part(stream.words);
+  } else {
+    owner_.on_message(*this, stream.words);
   }
   return !dead();
+}
+
+void Link::take_part(const resp::Arguments& words) {
+  if (words.size() != 2) return close(protocol_error("it sent a malformed part"));
+  pieced_.input.append(words[1]);
+  pieced_.input.consume(process(pieced_, pieced_.input.view()));
 }
 
 // Of the message that comes.
@@ -172,33 +182,59 @@ uint64_t Link::max_bytes() const {
 
 // ---- sending
 
-resp::OutputBuffer* Link::begin() {
+resp::OutputBuffer* Link::begin(Lane lane) {
   CHECK(proven());
   note_frame();
-  overflowed_ = overflowed_ || output_.size() > limits_.max_backlog_bytes + largest_frame_bytes_;
-  return overflowed_ ? nullptr : &output_;
+  overflowed_ = overflowed_ || overflows();
+  if (overflowed_) return nullptr;
+  return lane == Lane::kUrgent ? &urgent_ : &ordered_;
 }
 
 // What was appended since the last call is one message.
 void Link::note_frame() {
-  largest_frame_bytes_ = std::max(largest_frame_bytes_, output_.size() - frame_begin_);
-  frame_begin_ = output_.size();
+  largest_frame_bytes_ = std::max(largest_frame_bytes_, ordered_.size() - frame_begin_);
+  frame_begin_ = ordered_.size();
+}
+
+// What the socket gets next: all that is urgent, and behind it what is ordered, or a piece of it.
+void Link::fill_output() {
+  std::swap(output_, urgent_);
+  if (in_parts_ == 0 && ordered_.size() > kPartBytes) in_parts_ = ordered_.size();
+  if (in_parts_ > 0) {
+    take_piece();
+  } else if (output_.empty()) {
+    std::swap(output_, ordered_);
+  } else {
+    output_.append(ordered_.view());
+    ordered_.clear();
+  }
+  frame_begin_ = ordered_.size();
+}
+
+void Link::take_piece() {
+  const size_t bytes = std::min(in_parts_, kPartBytes);
+  resp::Writer writer(output_, resp::Protocol::kResp2);
+  writer.array(2);
+  writer.bulk(kPartMessage);
+  writer.bulk(ordered_.view().substr(0, bytes));
+  ordered_.consume(bytes);
+  in_parts_ -= bytes;
 }
 
 void Link::send() {
   if (dead() || state_ == State::kConnecting) return;
   note_frame();
+  if (output_.empty()) fill_output();
   if (!output_.empty()) {
     const ssize_t bytes = ::send(descriptor_, output_.view().data(), output_.size(), MSG_NOSIGNAL);
     if (bytes < 0 && !would_block(errno)) return close(ended(system_error(errno, "cannot send").message));
     if (bytes > 0) output_.consume(static_cast<size_t>(bytes));
   }
-  frame_begin_ = output_.size();
-  if (output_.empty()) largest_frame_bytes_ = 0;
-  if (overflowed_ || output_.size() > limits_.max_backlog_bytes + largest_frame_bytes_) {
-    return close(Error{ErrorCode::kFull, "it does not read: " + std::to_string(output_.size()) + " bytes wait"});
+  if (backlog() == 0) largest_frame_bytes_ = 0;
+  if (overflowed_ || overflows()) {
+    return close(Error{ErrorCode::kFull, "it does not read: " + std::to_string(backlog()) + " bytes wait"});
   }
-  want_writes(!output_.empty());
+  want_writes(backlog() > 0);
 }
 
 // A writable socket only wakes the loop: send() follows at the end of the turn.

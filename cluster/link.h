@@ -1,6 +1,12 @@
 // One connection to another node, from its handshake on (handshake.h): framing, one recv per readiness, one send per
 // turn, bounds. Which links there are is the matter of links.h.
 //
+// Messages keep their order, except that urgent ones go first: a large value on its way must not delay heartbeats and
+// votes. Of more than kPartBytes each turn sends one piece, as a message of its own, and before it what is urgent; the
+// pieces, one behind the other, are whole messages again:
+//
+//   part <bytes>
+//
 // Thread: the owner's, which turns the event base and calls send() once per turn; that also sends what the handshake
 // says. A link that is broken stays dead and calls nobody any more; the owner frees it, but not in a call that it got
 // from that link.
@@ -45,6 +51,10 @@ class Link {
     virtual void on_broken(Link& link, const Error& why) = 0;
   };
   enum class State : uint8_t { kConnecting, kConnected };
+  enum class Lane : uint8_t { kOrdered, kUrgent };
+  // At 1 Gbit/s an urgent message waits 1 ms for a piece.
+  static constexpr size_t kPartBytes = size_t{128} << 10;
+  static constexpr std::string_view kPartMessage = "part";
 
   // Takes the descriptor over: a socket that is being connected, or one that was accepted. `where`: for the log.
   Link(event_base* base, Owner& owner, const LinkLimits& limits, int descriptor, State state, std::string where,
@@ -55,8 +65,9 @@ class Link {
   Link& operator=(const Link&) = delete;
 
   // Where a message is to be appended, whole, before the next call of begin() or send(). nullptr: too much waits, and
-  // the next send() breaks the link. Precondition: proven().
-  resp::OutputBuffer* begin();
+  // the next send() breaks the link. Urgent messages are small, and keep their order among each other. Precondition:
+  // proven().
+  resp::OutputBuffer* begin(Lane lane = Lane::kOrdered);
   // Sends what the socket takes.
   void send();
   // Breaks the link. The owner's on_broken() is called before this returns.
@@ -67,11 +78,18 @@ class Link {
   const std::string& peer() const { return handshake_.peer(); }
   uint64_t peer_process() const { return handshake_.peer_process(); }
   const std::string& where() const { return where_; }
-  size_t backlog() const { return output_.size(); }
+  size_t backlog() const { return output_.size() + urgent_.size() + ordered_.size(); }
   // The other side has sent at least a byte.
   bool heard() const { return heard_; }
 
  private:
+  struct Stream {
+    explicit Stream(const resp::Limits& limits) : parser(limits) {}
+    resp::Parser parser;
+    resp::Arguments words;
+    resp::OutputBuffer input;  // a message that is not complete
+  };
+
   static void on_readable(evutil_socket_t, short, void* self);
   static void on_writable(evutil_socket_t, short, void* self);
   static void on_deadline(evutil_socket_t, short, void* self);
@@ -79,11 +97,15 @@ class Link {
   void receive();
   void receive_into_own();
   bool received(ssize_t result);
-  size_t process(std::string_view input);
-  bool take(size_t bytes);
+  size_t process(Stream& stream, std::string_view input);
+  bool take(Stream& stream, size_t bytes);
+  void take_part(const resp::Arguments& words);
   void advance_handshake(size_t bytes);
   uint64_t max_bytes() const;
   void note_frame();
+  void fill_output();
+  void take_piece();
+  bool overflows() const { return backlog() > limits_.max_backlog_bytes + largest_frame_bytes_; }
   void want_writes(bool wanted);
   Error ended(std::string what) const;
 
@@ -101,12 +123,14 @@ class Link {
   bool writing_ = false;
 
   resp::Limits parser_limits_;
-  resp::Parser parser_;
-  resp::Arguments words_;
-  resp::OutputBuffer input_;  // a message that is not complete
-  resp::OutputBuffer output_;
-  size_t frame_begin_ = 0;          // of the latest message, in output_
-  size_t largest_frame_bytes_ = 0;  // of those since output_ was empty
+  Stream received_;  // from the socket
+  Stream pieced_;    // from parts
+  resp::OutputBuffer output_;  // what the socket gets next, whole messages at its end
+  resp::OutputBuffer urgent_;  // what overtakes ordered_
+  resp::OutputBuffer ordered_;
+  size_t in_parts_ = 0;             // so much at the front of ordered_ leaves in parts
+  size_t frame_begin_ = 0;          // of the latest message, in ordered_
+  size_t largest_frame_bytes_ = 0;  // of those since nothing waited
   bool overflowed_ = false;
 };
 

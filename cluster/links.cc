@@ -102,9 +102,9 @@ bool Links::connected(std::string_view node) const {
   return peer != nullptr && peer->link != nullptr;
 }
 
-resp::OutputBuffer* Links::begin(std::string_view node) {
+resp::OutputBuffer* Links::begin(std::string_view node, Link::Lane lane) {
   Peer* const peer = find(node);
-  return peer == nullptr || peer->link == nullptr ? nullptr : peer->link->begin();
+  return peer == nullptr || peer->link == nullptr ? nullptr : peer->link->begin(lane);
 }
 
 size_t Links::backlog(std::string_view node) const { return connected(node) ? find(node)->link->backlog() : 0; }

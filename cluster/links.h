@@ -1,6 +1,6 @@
 // All connections of this node to the other nodes of the cluster: one per pair, made by the node with the lower name,
-// made again whenever it breaks. Carries messages, RESP arrays of any words, in order and each at most once; what was
-// on its way when a connection broke is lost, and both sides are told.
+// made again whenever it breaks. Carries messages, RESP arrays of any words, in order (but for urgent ones, link.h) and
+// each at most once; what was on its way when a connection broke is lost, and both sides are told.
 //
 // Thread: the one that turns the event base; callbacks come from its loop and from flush(), reset() and the like. From
 // a callback everything but flush() and the destructor may be called.
@@ -63,8 +63,8 @@ class Links : private Link::Owner {
 
   bool connected(std::string_view node) const;
   // Where a message for the node is to be appended, whole, before the next call of begin() or flush(). nullptr: not
-  // connected, or more waits than may (the next flush() breaks that connection).
-  resp::OutputBuffer* begin(std::string_view node);
+  // connected, or more waits than may (the next flush() breaks that connection). Urgent ones may overtake others (link.h).
+  resp::OutputBuffer* begin(std::string_view node, Link::Lane lane = Link::Lane::kOrdered);
   // Sends what was appended: once per turn of the loop, after every turn, also for what links do by themselves.
   void flush();
   // Bytes that wait to be sent; 0 if not connected. Who has much to send holds back while it is high.

@@ -47,10 +47,12 @@ constexpr Field kFields[] = {
     {"hint-term", &Message::hint_term, nullptr},
     {"promised", &Message::promised, nullptr},
     {"first", &Message::first, nullptr},
+    {"ordered-round", &Message::ordered_round, nullptr},
     {"rejected", nullptr, &Message::rejected},
     {"gated", nullptr, &Message::gated},
     {"rebuilding", nullptr, &Message::rebuilding},
     {"transfer", nullptr, &Message::transfer},
+    {"ordered", nullptr, &Message::ordered},
 };
 constexpr size_t kFieldCount = std::size(kFields);
 

@@ -199,7 +199,9 @@ BOOST_AUTO_TEST_CASE(every_field_comes_back) {
                   .hint = 10,
                   .hint_term = 11,
                   .transfer = true,
-                  .first = 12};
+                  .first = 12,
+                  .ordered = true,
+                  .ordered_round = 15};
   message.entries = {{13, "record", "configuration"}};
   const std::string bytes = encoded(4'000'000'000, message);
   ShardMessage decoded;
@@ -210,7 +212,7 @@ BOOST_AUTO_TEST_CASE(every_field_comes_back) {
   BOOST_TEST((m.previous == 4 && m.previous_term == 5 && m.commit == 6 && m.round == 7));
   BOOST_TEST((m.match == 8 && m.received == 9 && m.rejected && m.rebuilding));
   BOOST_TEST((m.hint == 10 && m.hint_term == 11 && m.transfer && m.first == 12));
-  BOOST_TEST((m.gated && m.promised == 14));
+  BOOST_TEST((m.gated && m.promised == 14 && m.ordered && m.ordered_round == 15));
   BOOST_TEST_REQUIRE(m.entries.size() == 1u);
   BOOST_TEST((m.entries[0].term == 13 && m.entries[0].record == "record"));
   BOOST_TEST(m.entries[0].configuration == "configuration");

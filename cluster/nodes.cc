@@ -26,11 +26,6 @@ bool is_name_byte(char c) {
 
 bool made_of_names(std::string_view text) { return std::all_of(text.begin(), text.end(), is_name_byte); }
 
-bool is_zone(std::string_view text) {
-  const size_t slash = text.find('/');
-  return is_name(text.substr(0, slash)) && (slash == std::string_view::npos || is_name(text.substr(slash + 1)));
-}
-
 bool is_ipv6(const std::string& text) {
   in6_addr address;
   return inet_pton(AF_INET6, text.c_str(), &address) == 1;
@@ -60,7 +55,8 @@ class Reader {
     if (words[0] == "me") return read_once(me_, words[1]);
     if (words[0] == "name") return read_once(cluster_name_, words[1]);
     if (words[0] == "secret") return read_secret(words[1]);
-    return invalid(quoted(words[0]) + " is not known here; it may be me, node, name or secret");
+    if (words[0] == "replicas") return read_replicas(words[1]);
+    return invalid(quoted(words[0]) + " is not known here; it may be me, node, name, replicas or secret");
   }
 
   Result<Nodes> finish() {
@@ -71,6 +67,7 @@ class Reader {
       return invalid("no \"node\" line lists " + nodes_.me + ", which is this node");
     if (cluster_name_) nodes_.cluster_name = *cluster_name_;
     if (secret_) nodes_.secret = *secret_;
+    if (replicas_) nodes_.replicas = *replicas_;
     return std::move(nodes_);
   }
 
@@ -86,6 +83,18 @@ class Reader {
     if (text.empty() || text.size() > kMaxSecretBytes) return invalid("the secret must have 1 to 1024 bytes");
     if (secret_) return invalid("it was said before");
     secret_ = text;
+    return {};
+  }
+
+  Result<> read_replicas(std::string_view text) {
+    uint32_t count = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, count);
+    if (error != std::errc() || stop != end || count == 0 || count > kMaxNodes) {
+      return invalid(quoted(text) + " is no number from 1 to 1024");
+    }
+    if (replicas_) return invalid("it was said before");
+    replicas_ = count;
     return {};
   }
 
@@ -172,6 +181,7 @@ class Reader {
   std::optional<std::string> me_;
   std::optional<std::string> cluster_name_;
   std::optional<std::string> secret_;
+  std::optional<uint32_t> replicas_;
 };
 
 }  // namespace
@@ -186,6 +196,11 @@ const Node& Nodes::self() const {
   const Node* const found = find(me);
   CHECK(found != nullptr);
   return *found;
+}
+
+bool is_zone(std::string_view text) {
+  const size_t slash = text.find('/');
+  return is_name(text.substr(0, slash)) && (slash == std::string_view::npos || is_name(text.substr(slash + 1)));
 }
 
 bool is_name(std::string_view text) { return !text.empty() && text.size() <= kMaxNameBytes && made_of_names(text); }

@@ -21,11 +21,16 @@ struct Node {
   bool operator==(const Node&) const = default;
 };
 
+inline constexpr size_t kMaxNodes = 1024;
+inline constexpr uint16_t kClusterPortOffset = 10'000;
+inline constexpr uint32_t kDefaultReplicas = 3;
+
 struct Nodes {
   std::string me;
   std::vector<Node> all;  // in order of their names, this node included
   std::string cluster_name = "capstan";
   std::string secret;
+  uint32_t replicas = kDefaultReplicas;  // of each shard, where there are so many nodes
 
   // nullptr: no such node.
   const Node* find(std::string_view name) const;
@@ -33,16 +38,16 @@ struct Nodes {
   const Node& self() const;
 };
 
-inline constexpr size_t kMaxNodes = 1024;
-inline constexpr uint16_t kClusterPortOffset = 10'000;
-
 // What nodes and clusters may be called: 1 to 64 of A-Z a-z 0-9 . _ -
 bool is_name(std::string_view text);
+// "dc1" or "dc1/rack2", of such names.
+bool is_zone(std::string_view text);
 
 // Reads the lines of the configuration, without the word "cluster" before them:
 //   me n1
 //   node n1 127.0.0.1:7001 [cluster-port 17001] [zone dc1/a]    (each node once; IPv6: [::1]:7001)
 //   name <cluster name>                                          (default "capstan")
+//   replicas <count>                                             (of each shard, default 3; the founding decides)
 //   secret <secret>                                              (without one, whoever reaches the cluster port may
 //   join)
 // Words may be quoted as in redis.conf; empty lines and those that begin with # are skipped. The cluster port is the

@@ -46,6 +46,7 @@ BOOST_AUTO_TEST_CASE(nodes_are_read_and_ordered_by_name) {
   BOOST_TEST(nodes.me == "n2");
   BOOST_TEST(nodes.cluster_name == "capstan");
   BOOST_TEST(nodes.secret == "s3cret");
+  BOOST_TEST(nodes.replicas == 3u);
   BOOST_TEST_REQUIRE(nodes.all.size() == 3u);
   BOOST_TEST((nodes.all[0] == Node{"n1", "10.0.0.1", 7001, 17001, "dc1/a"}));
   BOOST_TEST((nodes.all[1] == Node{"n2", "10.0.0.2", 7002, 17002, ""}));
@@ -53,6 +54,14 @@ BOOST_AUTO_TEST_CASE(nodes_are_read_and_ordered_by_name) {
   BOOST_TEST(&nodes.self() == &nodes.all[1]);
   BOOST_TEST(nodes.find("n3") == &nodes.all[2]);
   BOOST_TEST((nodes.find("n4") == nullptr));
+}
+
+BOOST_AUTO_TEST_CASE(the_number_of_replicas_is_said_once) {
+  Lines lines = kThree;
+  lines.emplace_back("replicas 5");
+  BOOST_TEST(read(lines).replicas == 5u);
+  lines.emplace_back("replicas 5");
+  BOOST_TEST(error_of(lines) == "cluster replicas: it was said before");
 }
 
 BOOST_AUTO_TEST_CASE(hosts_are_addresses_or_names) {
@@ -133,7 +142,9 @@ BOOST_AUTO_TEST_CASE(other_mistakes_are_named) {
   BOOST_TEST(error_of_line("me").ends_with("\"me\" takes one word"));
   BOOST_TEST(error_of_line("name \"a b\"").ends_with("letters, digits, '.', '_' or '-'"));
   BOOST_TEST(error_of_line("join 10.0.0.1:7001") ==
-             "cluster join: \"join\" is not known here; it may be me, node, name or secret");
+             "cluster join: \"join\" is not known here; it may be me, node, name, replicas or secret");
+  BOOST_TEST(error_of_line("replicas 0").ends_with("\"0\" is no number from 1 to 1024"));
+  BOOST_TEST(error_of_line("replicas three").ends_with("\"three\" is no number from 1 to 1024"));
 }
 
 BOOST_AUTO_TEST_CASE(no_message_shows_a_secret) {

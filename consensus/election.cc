@@ -54,16 +54,19 @@ void Group::become_follower(Term term, PeerId leader) {
   // Whoever leads has what is committed (thesis §3.6.3). Of more the log must first be shown to be the leader's.
   verified_ = commit_;
   round_received_ = 0;
+  ordered_received_ = 0;
   acknowledged_ = 0;
   acknowledgement_due_ = false;
   draw_election_time();
 }
 
 // Also one that is no voter any more, as long as it does not know that to be committed: it may have the only copy of
-// what those who are need (thesis §4.2.2). Its own vote then does not count.
+// what those who are need (thesis §4.2.2). And a learner that a candidate has asked in vain, because its log is shorter:
+// who counts on the learner's vote cannot win without it. Their own votes do not count.
 bool Group::may_campaign() const {
   const PeerId self = options_.self;
-  return willing_ && !rebuilding_ && (configuration().is_voter(self) || log_.configuration_at(commit_).is_voter(self));
+  const bool votes = configuration().is_voter(self) || log_.configuration_at(commit_).is_voter(self);
+  return willing_ && !rebuilding_ && (votes || asked_in_vain_);
 }
 
 void Group::tick_follower() {
@@ -187,7 +190,9 @@ void Group::on_vote_request(const Message& request) {
                                (hard_state_.voted_for == kNoPeer || hard_state_.voted_for == request.from ||
                                 mutant(Mutant::kVoteTwice))
                          : request.term > term();
-  reply.rejected = bound || !free || !up_to_date(request);
+  const bool behind = !up_to_date(request);
+  asked_in_vain_ = asked_in_vain_ || (!bound && behind);
+  reply.rejected = bound || !free || behind;
   if (reply.rejected) {
     outbox_.push_back(std::move(reply));
   } else if (real) {

@@ -297,10 +297,12 @@ class Group {
   Time current_at_ = INT64_MIN;  // when it last had all that its leader had committed
   Time election_at_ = 0;
   PeerId lost_leader_ = kNoPeer;  // its process is gone, as far as this node sees
+  bool asked_in_vain_ = false;    // for its vote, by one whose log is shorter, since a leader was heard
   unsigned lost_attempts_ = 0;    // to replace it, by this node or another one that it voted for
   bool willing_ = true;
   Index verified_ = 0;        // the log is the leader's up to here
-  Round round_received_ = 0;  // in this term
+  Round round_received_ = 0;    // in this term
+  Round ordered_received_ = 0;  // the same of ordered messages
   bool acknowledgement_due_ = false;
   bool gated_ = false;
   Index acknowledged_ = 0;  // the match that was sent last in this term

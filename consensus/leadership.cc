@@ -14,6 +14,8 @@ constexpr Round kAlways = std::numeric_limits<Round>::max();
 constexpr size_t kMaxRounds = 65'536;  // whose sending is remembered; older unanswered ones give no lease
 // Followers hear of a commit with the next entries, or after so long.
 constexpr Time kCommitNews = 2 * kMillisecond;
+// When it is asked whether entries came that have not been answered for.
+constexpr Time kCheckAfterHeartbeats = 2;
 
 }  // namespace
 
@@ -67,7 +69,13 @@ void Group::send_appends(std::vector<Message>& out) {
   for (auto& [peer, progress] : peers_) {
     const size_t before = out.size();
     send_entries(peer, progress, out);
-    if (everybody && out.size() == before) out.push_back(heartbeat_to(peer, progress));
+    if (everybody && out.size() == before) {
+      out.push_back(heartbeat_to(peer, progress));
+      if (progress.wants_check(now_, kCheckAfterHeartbeats * options_.heartbeat)) {
+        out.back().ordered = true;
+        progress.check_sent(now_);
+      }
+    }
     all = all && out.size() > before;
   }
   if (all) commit_news_at_ = 0;
@@ -112,6 +120,7 @@ void Group::send_entries(PeerId peer, Progress& progress, std::vector<Message>& 
       if (bytes > options_.max_message_bytes && !append.entries.empty()) break;
       append.entries.push_back(log_.entry(index));
     }
+    append.ordered = true;
     progress.entries_sent(index - 1, bytes, round_, now_);
     out.push_back(std::move(append));
   }
@@ -135,7 +144,7 @@ void Group::on_append_reply(const Message& reply) {
   } else if (reply.rejected) {
     progress.rejected(reply.previous, log_.last_of_term_at_most(reply.hint_term, reply.hint));
   } else {
-    progress.accepted(reply.match, reply.received, reply.round);
+    progress.accepted(reply.match, reply.received, reply.round, reply.ordered_round);
   }
   // Rounds that lie behind the confirmed one tell nothing any more.
   const Round first = round_ - sent_.size() + 1;

@@ -377,6 +377,25 @@ BOOST_AUTO_TEST_CASE(an_old_wish_for_a_transfer_is_ignored) {
   BOOST_TEST(groups[1].leads());
 }
 
+// The leader of term 2 has lost its disk. A voter of the joint configuration, which only it has, needs the vote of the
+// one that was to become a voter; that one's log is longer, and by itself it is a learner.
+BOOST_AUTO_TEST_CASE(a_learner_leads_where_nobody_else_can) {
+  TestGroups groups;
+  const Log::Base base{0, 0, configuration_of({1, 2, 3}, {4})};
+  std::vector<OwnedEntry> joint = entries_of({1, 1, 1});
+  joint.back().configuration = configuration_of({1, 2, 3}, {4}).joint_with(configuration_of({1, 2, 3, 4})).encode();
+  groups.add(1, base, entries_of({1}), {2, kNoPeer});
+  groups.add(2, base, joint, {2, kNoPeer});
+  groups.add(4, base, entries_of({1, 1, 2, 2}), {2, kNoPeer});
+  groups.run_for(3000 * kMillisecond);
+  const auto leads = [&](PeerId peer) { return groups[peer].leads(); };
+  BOOST_TEST((leads(1) || leads(2)), "it has handed over to a voter");
+  for (const PeerId peer : {1, 2, 4}) {
+    BOOST_TEST(groups[static_cast<PeerId>(peer)].commit() >= 5u);
+    BOOST_TEST(groups[static_cast<PeerId>(peer)].log().matches(4, 2));
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan::consensus

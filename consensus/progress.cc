@@ -22,7 +22,7 @@ void Progress::heard(Round round, Time promised, Time now) {
   heard_at_ = std::max(heard_at_, now);
 }
 
-void Progress::accepted(Index match, Index received, Round round) {
+void Progress::accepted(Index match, Index received, Round round, Round ordered) {
   match_ = std::max(match_, match);
   const Index known = std::max(received, match_);
   switch (state_) {
@@ -42,7 +42,7 @@ void Progress::accepted(Index match, Index received, Round round) {
     case State::kReplicate: {
       drop_answered(received);
       // Or it had them in memory, and has started anew.
-      const bool lost = in_flight_.empty() ? received + 1 < next_ : in_flight_.front().round < round;
+      const bool lost = in_flight_.empty() ? received + 1 < next_ : in_flight_.front().round < ordered;
       if (lost || received < match_) {
         probe_from(known + 1);
       } else {

@@ -2,6 +2,7 @@
 // §10.2.1). Belongs to the group.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 
@@ -35,6 +36,9 @@ class Progress {
   Time sent_at() const { return sent_at_; }  // when entries were, last
   bool in_flight() const { return !in_flight_.empty(); }
 
+  // Entries have been on their way for so long that a message behind them should find out whether they came.
+  bool wants_check(Time now, Time after) const { return in_flight() && now >= std::max(sent_at_, checked_at_) + after; }
+  void check_sent(Time now) { checked_at_ = now; }
   // A probe is due.
   bool wants_probe() const { return state_ == State::kProbe && probed_in_ == 0; }
   // Entries may be sent now.
@@ -45,9 +49,10 @@ class Progress {
 
   // Any answer of this term: it votes for nobody else for so long after that round came.
   void heard(Round round, Time promised, Time now);
-  // As of that round it has everything up to match durably and up to `received` in memory. Answers come in the order
-  // of their messages or late; late ones cost a message, never more.
-  void accepted(Index match, Index received, Round round);
+  // As of that round it has everything up to match durably and up to `received` in memory; of what was sent in order,
+  // what came before the round `ordered` has come. Answers come in the order of their messages or late; late ones cost
+  // a message, never more.
+  void accepted(Index match, Index received, Round round, Round ordered);
   // It cannot take what comes next, until a later answer says nothing of that.
   void gated(Index match, Index received);
   // Its log differs before `previous` + 1, but may agree up to `agreed`. False for an answer that is out of date.
@@ -74,6 +79,7 @@ class Progress {
   Time promised_ = 0;
   Time heard_at_;
   Time sent_at_ = 0;
+  Time checked_at_ = 0;
   Round probed_in_ = 0;  // the round of the probe that is not answered yet; 0: none
   std::deque<InFlight> in_flight_;
   uint64_t bytes_in_flight_ = 0;

@@ -17,7 +17,7 @@ constexpr Progress::Window kWindow{100, 400};
 Progress replicating() {
   Progress peer(kWindow, 11, 0);
   peer.probe_sent(1);
-  peer.accepted(10, 10, 1);
+  peer.accepted(10, 10, 1, 1);
   return peer;
 }
 
@@ -29,7 +29,7 @@ BOOST_AUTO_TEST_CASE(it_probes_once_and_waits_for_the_answer) {
   BOOST_TEST(!peer.wants_entries());
   peer.probe_sent(1);
   BOOST_TEST(!peer.wants_probe());
-  peer.accepted(7, 10, 1);
+  peer.accepted(7, 10, 1, 1);
   BOOST_TEST((peer.state() == State::kReplicate));
   BOOST_TEST(peer.match() == 7u);
   BOOST_TEST(peer.next() == 11u);
@@ -51,9 +51,9 @@ BOOST_AUTO_TEST_CASE(a_rejected_probe_goes_back_to_where_the_logs_may_agree) {
 BOOST_AUTO_TEST_CASE(a_probe_is_repeated_when_a_later_round_is_answered) {
   Progress peer(kWindow, 11, 0);
   peer.probe_sent(5);
-  peer.accepted(0, 0, 5);
+  peer.accepted(0, 0, 5, 5);
   BOOST_TEST(!peer.wants_probe(), "its rejection may be on the way");
-  peer.accepted(0, 0, 6);
+  peer.accepted(0, 0, 6, 6);
   BOOST_TEST(peer.wants_probe());
 }
 
@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(entries_are_sent_before_earlier_ones_are_answered_up_to_the
   peer.entries_sent(13, 60, 3, 0);
   BOOST_TEST(!peer.wants_entries());
   BOOST_TEST(peer.next() == 14u);
-  peer.accepted(10, 13, 3);
+  peer.accepted(10, 13, 3, 3);
   BOOST_TEST(peer.wants_entries(), "what it has in memory is not on its way");
   peer.entries_sent(14, 150, 4, 0);
   BOOST_TEST(peer.wants_entries(), "the window has grown");
@@ -72,9 +72,25 @@ BOOST_AUTO_TEST_CASE(entries_are_sent_before_earlier_ones_are_answered_up_to_the
   BOOST_TEST(!peer.wants_entries());
 }
 
+BOOST_AUTO_TEST_CASE(what_overtakes_entries_does_not_say_that_they_are_lost) {
+  Progress peer = replicating();
+  peer.entries_sent(12, 60, 2, 0);
+  peer.accepted(10, 10, 5, 1);  // a heartbeat of round 5
+  BOOST_TEST((peer.state() == State::kReplicate));
+  BOOST_TEST(peer.in_flight());
+  BOOST_TEST(!peer.wants_check(9, 10));
+  BOOST_TEST(peer.wants_check(10, 10));
+  peer.check_sent(10);
+  BOOST_TEST(!peer.wants_check(19, 10));
+  BOOST_TEST(peer.wants_check(20, 10));
+  peer.accepted(10, 10, 6, 6);  // one that was sent behind them
+  BOOST_TEST((peer.state() == State::kProbe));
+  BOOST_TEST(!peer.wants_check(100, 10));
+}
+
 BOOST_AUTO_TEST_CASE(the_window_does_not_outgrow_its_bound) {
   Progress peer = replicating();
-  for (Round round = 2; round < 20; ++round) peer.accepted(10, 10, round);
+  for (Round round = 2; round < 20; ++round) peer.accepted(10, 10, round, round);
   peer.entries_sent(11, 399, 20, 0);
   BOOST_TEST(peer.wants_entries());
   peer.entries_sent(12, 1, 20, 0);
@@ -85,9 +101,9 @@ BOOST_AUTO_TEST_CASE(what_a_later_answer_does_not_know_was_lost) {
   Progress peer = replicating();
   peer.entries_sent(12, 10, 2, 0);
   peer.entries_sent(14, 10, 4, 0);
-  peer.accepted(10, 12, 4);
+  peer.accepted(10, 12, 4, 4);
   BOOST_TEST((peer.state() == State::kReplicate), "of that round's messages the second may be on its way");
-  peer.accepted(10, 12, 5);
+  peer.accepted(10, 12, 5, 5);
   BOOST_TEST(peer.wants_probe());
   BOOST_TEST(peer.next() == 13u);
 }
@@ -103,13 +119,13 @@ BOOST_AUTO_TEST_CASE(a_connection_made_anew_begins_at_what_is_durable) {
 // It has started anew, and does not know yet that its log is the leader's: or else it would never commit what it has.
 BOOST_AUTO_TEST_CASE(who_knows_less_than_it_has_is_probed) {
   Progress peer = replicating();
-  peer.accepted(10, 3, 2);
+  peer.accepted(10, 3, 2, 2);
   BOOST_TEST(peer.wants_probe());
   BOOST_TEST(peer.next() == 11u);
   peer.probe_sent(3);
-  peer.accepted(10, 3, 3);
+  peer.accepted(10, 3, 3, 3);
   BOOST_TEST((peer.state() == State::kProbe));
-  peer.accepted(10, 10, 3);
+  peer.accepted(10, 10, 3, 3);
   BOOST_TEST((peer.state() == State::kReplicate));
 }
 
@@ -117,16 +133,16 @@ BOOST_AUTO_TEST_CASE(who_knows_less_than_it_has_is_probed) {
 BOOST_AUTO_TEST_CASE(who_had_received_what_it_does_not_know_any_more_is_probed) {
   Progress peer = replicating();
   peer.entries_sent(20, 10, 2, 0);
-  peer.accepted(10, 20, 2);
+  peer.accepted(10, 20, 2, 2);
   BOOST_TEST((peer.state() == State::kReplicate));
-  peer.accepted(10, 10, 3);
+  peer.accepted(10, 10, 3, 3);
   BOOST_TEST(peer.wants_probe());
   BOOST_TEST(peer.next() == 11u);
 }
 
 BOOST_AUTO_TEST_CASE(match_never_goes_back) {
   Progress peer = replicating();
-  peer.accepted(4, 12, 2);
+  peer.accepted(4, 12, 2, 2);
   BOOST_TEST(peer.match() == 10u);
   BOOST_TEST(!peer.rejected(10, 3), "what is durable there cannot be rejected");
   BOOST_TEST(!peer.rejected(4, 3));
@@ -139,7 +155,7 @@ BOOST_AUTO_TEST_CASE(behind_a_closed_gate_nothing_is_sent) {
   peer.gated(10, 12);
   BOOST_TEST(!peer.wants_entries());
   BOOST_TEST(!peer.wants_probe());
-  peer.accepted(12, 12, 3);
+  peer.accepted(12, 12, 3, 3);
   BOOST_TEST(peer.wants_entries());
   BOOST_TEST(peer.next() == 13u);
 }
@@ -148,7 +164,7 @@ BOOST_AUTO_TEST_CASE(who_started_anew_behind_a_closed_gate_is_probed) {
   Progress peer = replicating();
   peer.heard(2, 0, 0);
   peer.gated(10, 10);
-  peer.accepted(10, 3, 3);
+  peer.accepted(10, 3, 3, 3);
   BOOST_TEST(peer.wants_probe());
 }
 
@@ -159,7 +175,7 @@ BOOST_AUTO_TEST_CASE(a_rebuild_gets_no_entries_and_ends_with_a_probe) {
   BOOST_TEST(!peer.wants_entries());
   BOOST_TEST(!peer.wants_probe());
   BOOST_TEST(!peer.rejected(14, 3));
-  peer.accepted(30, 30, 5);
+  peer.accepted(30, 30, 5, 5);
   BOOST_TEST(peer.wants_probe());
   BOOST_TEST(peer.next() == 31u);
 }

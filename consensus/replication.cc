@@ -12,10 +12,12 @@ void Group::on_append(const Message& append) {
   if (role_ != Role::kFollower || leader_ == kNoPeer) become_follower(term(), append.from);
   lost_leader_ = kNoPeer;
   lost_attempts_ = 0;
+  asked_in_vain_ = false;
   heard_at_ = now_;
   promise_until_ = std::max(promise_until_, now_ + options_.lease);
   draw_election_time();
   round_received_ = std::max(round_received_, append.round);
+  if (append.ordered) ordered_received_ = std::max(ordered_received_, append.round);
   acknowledgement_due_ = true;
   if (rebuilding_) return;
   // What is committed here is the leader's, too.
@@ -39,6 +41,7 @@ void Group::reject(const Message& append) {
   reply.previous = append.previous;
   if (append.term == term()) {
     reply.round = round_received_;
+    reply.ordered_round = ordered_received_;
     reply.promised = promised();
     reply.hint = log_.last_of_term_at_most(append.previous_term, append.previous);
     reply.hint_term = log_.term_at(reply.hint);
@@ -102,6 +105,7 @@ void Group::acknowledge(std::vector<Message>& out) {
   acknowledgement_due_ = false;
   Message reply = message(MessageKind::kAppendReply, leader_);
   reply.round = round_received_;
+  reply.ordered_round = ordered_received_;
   reply.promised = promised();
   reply.gated = gated_;
   reply.rebuilding = rebuilding_;

@@ -292,6 +292,41 @@ BOOST_AUTO_TEST_CASE(a_heartbeat_commits_only_what_it_has_verified) {
   BOOST_TEST(groups[2].log().last() == 3u);
 }
 
+// Entries may be large and take long; what is small goes past them (cluster/link.h).
+BOOST_AUTO_TEST_CASE(heartbeats_that_overtake_entries_do_not_have_them_sent_again) {
+  Three groups;
+  groups.elect(1);
+  groups.settle();
+  std::deque<Parcel> late;
+  groups.loses = [&](const Parcel& parcel) {
+    if (parcel.head.to != 2 || !parcel.head.ordered) return false;
+    late.push_back(parcel);
+    return true;
+  };
+  const Index large = groups.put(1, "large");
+  groups.run_for(500 * kMillisecond);
+  BOOST_TEST(std::count_if(late.begin(), late.end(), [](const auto& parcel) { return !parcel.entries.empty(); }) == 1);
+  BOOST_TEST(late.size() > 1u, "now and then one behind them asks whether they came");
+  BOOST_TEST(groups[1].leads());
+  BOOST_TEST(groups.now - groups[1].progress(2)->heard_at() < 50 * kMillisecond);
+  BOOST_TEST(groups[2].log().last() < large);
+  groups.loses = nullptr;
+  for (const Parcel& parcel : std::exchange(late, {})) groups.give_parcel(parcel);
+  groups.run_for(100 * kMillisecond);
+  BOOST_TEST(groups[1].progress(2)->match() == groups[1].log().last());
+}
+
+BOOST_AUTO_TEST_CASE(entries_that_are_lost_are_sent_again_when_what_is_behind_them_came) {
+  Three groups;
+  groups.elect(1);
+  groups.settle();
+  groups.loses = [](const Parcel& parcel) { return parcel.head.to == 2 && !parcel.entries.empty(); };
+  groups.put(1, "lost once");
+  groups.loses = nullptr;
+  groups.run_for(100 * kMillisecond);
+  BOOST_TEST(groups[1].progress(2)->match() == groups[1].log().last());
+}
+
 BOOST_AUTO_TEST_CASE(what_a_deposed_leader_had_not_committed_is_replaced) {
   Three groups;
   groups.isolate(1);

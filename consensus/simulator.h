@@ -18,6 +18,7 @@
 #include <queue>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/random.h"
@@ -254,7 +255,7 @@ class Simulator {
   uint64_t next_record_ = 0;
   std::vector<std::pair<PeerId, TestJournal>> dead_;  // lives whose disks were lost, and what these held
   std::set<std::pair<size_t, size_t>> cut_;           // slots: from, to
-  std::map<std::pair<PeerId, PeerId>, Time> latest_delivery_;
+  std::map<std::tuple<PeerId, PeerId, bool>, Time> latest_delivery_;  // of ordered messages, of others
   absl::flat_hash_map<uint64_t, uint64_t> connections_;
 
   // --- what the checks know

@@ -43,8 +43,8 @@ void Simulator::send(const Parcel& parcel) {
   for (int i = 0; i < copies; ++i) {
     const Time delay = random_.chance(0.01) ? 20 * profile_.delay : profile_.delay;
     Time when = now_ + random_.between(50'000, delay);
-    // Without faults a connection keeps the order of what goes over it.
-    Time& latest = latest_delivery_[{parcel.head.from, parcel.head.to}];
+    // Without faults a connection keeps the order of what has one, and that of the rest.
+    Time& latest = latest_delivery_[{parcel.head.from, parcel.head.to, parcel.head.ordered}];
     if (!faults_) when = std::max(when, latest + 1);
     latest = when;
     at(when, [this, parcel, present] { deliver(parcel, present); });

@@ -75,6 +75,10 @@ struct Message {
   Term hint_term = 0;
   bool transfer = false;  // kVote: the leader itself asked for it, its lease is over (thesis §3.10)
   Index first = 0;        // kAppend: the sender's first entry. Below it only a rebuild helps
+  // Keeps its place behind the sender's earlier ordered ones; all others may overtake those, for entries may be large
+  // and leases, reads and elections do not wait for them. All that have entries are ordered.
+  bool ordered = false;
+  Round ordered_round = 0;  // kAppendReply: of the latest ordered kAppend received; entries before it came, or are lost
 };
 
 }  // namespace capstan::consensus

@@ -84,11 +84,12 @@ def make_network(names, needs=(), kind=None):
 class Node(Server):
     """One process of a cluster."""
 
-    def __init__(self, program, name, network, directives):
+    def __init__(self, program, name, network, directives, replicas):
         directives = {"protected-mode": "no", **dict(directives)}  # clients come from another address
         super().__init__(program, directives, wrap=network.wrap(name), start=False)
         self.name = name
         self.network = network
+        self.replicas = replicas
         self.host = network.host(name)
         self.port = network.port(name)
         self.is_paused = False
@@ -97,7 +98,7 @@ class Node(Server):
         return self.name
 
     def command_line(self):
-        line = super().command_line() + ["--cluster", "me " + self.name]
+        line = super().command_line() + ["--cluster", "me " + self.name, "--cluster", "replicas %d" % self.replicas]
         for name in self.network.names:
             words = ["node", name, "%s:%d" % (self.network.host(name), self.network.port(name))]
             if peer_port := self.network.peer_port(self.name, name):
@@ -155,15 +156,16 @@ def local(*command):
 
 
 class Cluster:
-    """Nodes n1, n2, …, with one network. `needs`: of the network, "loss" or "delay"."""
+    """Nodes n1, n2, …, with one network. `needs`: of the network, "loss", "delay" or "rate". `replicas`: of each shard; None: on
+    every node one."""
 
-    def __init__(self, program, nodes=3, directives=(), needs=(), network=None, start=True):
+    def __init__(self, program, nodes=3, directives=(), needs=(), network=None, start=True, replicas=None):
         names = ["n%d" % number for number in range(1, nodes + 1)]
         self.network = make_network(names, needs, network)
         self.cuts = set()
         self.nodes = []
         try:
-            self.nodes = [Node(program, name, self.network, directives) for name in names]
+            self.nodes = [Node(program, name, self.network, directives, replicas or nodes) for name in names]
             if start:
                 self.start()
         except BaseException:
@@ -243,6 +245,10 @@ class Cluster:
 
     def delay(self, milliseconds):
         self.network.delay(milliseconds)
+
+    def rate(self, mbit):
+        """Where the network can: it has no more room than that for what a node sends; 0: all there is."""
+        self.network.rate(mbit)
 
     def heal(self):
         self._cut(())

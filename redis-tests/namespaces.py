@@ -87,6 +87,7 @@ class Namespaces:
         self.cuts = set()
         self.percent = 0
         self.delay_ms = 0
+        self.mbit = 0
         self.link = "cap%d.%d" % (os.getpid(), next(_numbers))
         self.nodes = {}
         self.switch = None
@@ -171,12 +172,13 @@ class Namespaces:
         self.cuts = pairs
 
     def can(self, what):
-        """Whether "loss" or "delay" is to be had."""
+        """Whether "loss", "delay" or "rate" is to be had."""
         if what == "loss":
             return True
+        qdisc = ["netem", "delay", "1ms"] if what == "delay" else self._limited_to(100)
         try:
             probe = self.nodes[self.names[0]]
-            probe.run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
+            probe.run("tc", "qdisc", "add", "dev", "lo", "root", *qdisc)
             probe.run("tc", "qdisc", "del", "dev", "lo", "root")
             return True
         except NetworkFailed:
@@ -218,6 +220,20 @@ class Namespaces:
                     *["delay", "%dms" % milliseconds, "limit", "100000"],
                 )
         self.delay_ms = milliseconds
+
+    @staticmethod
+    def _limited_to(mbit):
+        """With a queue as switches have them, which delays by little and then drops."""
+        return ["tbf", "rate", "%dmbit" % mbit, "burst", "64kb", "limit", "256kb"]
+
+    def rate(self, mbit):
+        """What each node sends, to clients too, takes no more of the network than so many Mbit/s; 0: no limit."""
+        for node in self.nodes.values():
+            if self.mbit:
+                node.run("tc", "qdisc", "del", "dev", "eth0", "root")
+            if mbit:
+                node.run("tc", "qdisc", "add", "dev", "eth0", "root", *self._limited_to(mbit))
+        self.mbit = mbit
 
     def close(self):
         for namespace in [*self.nodes.values(), self.switch]:

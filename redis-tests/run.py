@@ -39,6 +39,7 @@ SUITES = [
     "cluster_histories",
     "cluster_recency",
     "cluster_rebuild",
+    "cluster_placement",
     "malformed",
     "lifecycle",
     "entry",

@@ -48,6 +48,7 @@ void Executor::add_shard(std::unique_ptr<Shard> shard) {
   by_id_[shard->id()] = shard.get();
   held_.resize(by_id_.size());
   leaderships_.resize(by_id_.size());
+  heard_.resize(by_id_.size());
   seen_.resize(by_id_.size());
   shards_.push_back(std::move(shard));
 }
@@ -202,7 +203,7 @@ Outcome Executor::count_holders(Task& task, Shard& shard) {
 
 void Executor::park(std::unique_ptr<Task> task, Outcome why) {
   const bool first = !waits(task->reply_to.client, task->shard);
-  if (why == Outcome::kWait && first && send_to_leader(task)) return;
+  if (why == Outcome::kWait && first && send_on(task)) return;
   const LaneKey key{task->reply_to.client, task->shard};
   Shard& shard = *by_id_[task->shard];
   task->parked_since_ms = worker_.now_ms();
@@ -299,7 +300,7 @@ void Executor::run_lane(const LaneKey& key) {
       outcome = refuse(task, scratch_, too_late(task));
     }
     if (outcome == Outcome::kFetch) return wait_for_rows(key, *by_id_[key.shard]);
-    if (outcome == Outcome::kWait && !can_send_to_leader(task)) return wait_for_group(key, lane->second);
+    if (outcome == Outcome::kWait && !can_send_on(task)) return wait_for_group(key, lane->second);
     if (outcome == Outcome::kAgain) return ready_.push_back(key);
     std::unique_ptr<Task> done = std::move(lane->second.tasks.front());
     lane->second.tasks.pop_front();
@@ -308,7 +309,7 @@ void Executor::run_lane(const LaneKey& key) {
     --waiting_tasks_;
     waiting_bytes_ -= done->argument_bytes;
     if (outcome == Outcome::kWait) {
-      send_to_leader(done);
+      CHECK(send_on(done));
     } else if (outcome == Outcome::kHeld) {
       hold(std::move(done), scratch_.view());
     } else {

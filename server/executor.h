@@ -4,7 +4,8 @@
 // per shard in the order of its requests. Nobody else waits.
 //
 // In a cluster a STRONG command whose shard another node leads is sent there, once; while nobody leads, it waits; and
-// its reply is held until the shard's group has agreed.
+// its reply is held until the shard's group has agreed. A LOCAL read of a shard that this node does not hold goes to one
+// that does.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/replica_placement.h"
 #include "resp/output_buffer.h"
 #include "server/batch.h"
 #include "server/forwarding.h"
@@ -88,7 +90,16 @@ class Executor {
   // From another node, by its number: the outcome of a task that was sent there; and that no more will come.
   void on_answer(unsigned node, const Answer& answer);
   void on_peer_lost(unsigned node);
-  void on_peer_connected() { wake_those_who_wait_for_a_group(); }
+  void on_peer_connected(unsigned node);
+  // Which nodes hold which shards. nullptr: the cluster has not been founded yet.
+  const cluster::ReplicaPlacement* placement() const { return placement_.get(); }
+  void set_placement(std::shared_ptr<const cluster::ReplicaPlacement> placement);
+  // Another node says that it leads.
+  void on_leads(unsigned node, ShardId shard, consensus::Term term);
+  // The name of the node that leads the shard, as this node's replica knows it or, without one, as that node said; empty:
+  // none is known.
+  std::string_view leader_of(ShardId shard) const;
+  ShardStatus status(Shard& shard) const;
 
   // What this node's clients can have seen of the shard.
   Clock seen_by_clients(Shard& shard) const;
@@ -132,8 +143,14 @@ class Executor {
     unsigned node;
     int64_t deadline_ms;
   };
+  // Who leads a shard that this node does not hold.
+  struct HeardLeader {
+    std::optional<unsigned> node;
+    consensus::Term term = 0;
+  };
   struct Leadership {
     consensus::PeerId leader = consensus::kNoPeer;
+    consensus::Term term = 0;
     bool serves = false;
     uint64_t applied = 0;
     consensus::Time current_at = 0;
@@ -146,24 +163,30 @@ class Executor {
   static size_t argument_bytes(const Task& task);
   // Answers with an error instead of what the task would do.
   static Outcome refuse(Task& task, resp::OutputBuffer& out, std::string_view message);
-  Admission admit(Shard& shard, Level level, bool writes, resp::Writer& writer);
+  Admission admit(Shard& shard, Level level, bool writes, resp::Writer& writer) const;
   void release_replies();
   void give_up(HeldReply& held);
   void fail(std::unique_ptr<Task> task, std::string_view message);
   bool about_to_serve(ShardId shard) const;
-  bool can_send_to_leader(const Task& task) const;
+  bool held_elsewhere(ShardId shard) const;
   std::optional<unsigned> leader_elsewhere(ShardId shard) const;
+  std::optional<unsigned> nearest_replica(ShardId shard) const;
+  std::optional<unsigned> node_to_run(const Task& task) const;
+  bool can_send_on(Task& task) const;
   bool overdue_for_good(const Task& task) const;
   // Why it is given up that has waited for its shard.
   std::string too_late(const Task& task) const;
   // The shard's state is as recent as AFTER, MAXAGE and SESSION ask for.
   bool recent_enough(Task& task, Shard& shard) const;
+  // What a session has seen is written into its task. False: it is not known yet.
+  bool session_is_known(Task& task) const;
   bool earlier_ones_are_under_way(const Task& task) const;
   // The number of log R up to which it is applied; 0 without a group.
   static uint64_t agreed(Shard& shard);
-  bool send_to_leader(std::unique_ptr<Task>& task);
+  bool send_on(std::unique_ptr<Task>& task);
+  void announce(const Shard& shard, unsigned node);
   void wait_again(std::unique_ptr<Task> task);
-  void on_leader(const Shard& shard, std::string_view leader);
+  void on_leader(ShardId shard);
   void wait_for_group(const LaneKey& key, Lane& lane);
   void wake_those_who_wait_for_a_group();
   template <typename Predicate>
@@ -202,6 +225,8 @@ class Executor {
 
   std::vector<std::deque<HeldReply>> held_;  // by shard, in the order of their evaluation
   std::vector<Leadership> leaderships_;      // by shard, as of the last turn
+  std::shared_ptr<const cluster::ReplicaPlacement> placement_;
+  std::vector<HeardLeader> heard_;  // by shard
   std::vector<LaneKey> waiting_for_group_;
   std::vector<uint64_t> seen_;  // by shard: what replies that came from other nodes let see of log R
   absl::flat_hash_map<uint64_t, Sent> calls_;

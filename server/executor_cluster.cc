@@ -9,6 +9,7 @@
 #include "server/forwarding.h"
 #include "server/node.h"
 #include "server/token.h"
+#include "server/words.h"
 #include "server/worker.h"
 
 namespace capstan {
@@ -22,11 +23,13 @@ std::string_view outcome_unknown(bool wrote) { return wrote ? kUncertain : kTryA
 
 }  // namespace
 
-Executor::Admission Executor::admit(Shard& shard, Level level, bool writes, resp::Writer& writer) {
+Executor::Admission Executor::admit(Shard& shard, Level level, bool writes, resp::Writer& writer) const {
   const GroupMember* const member = shard.member();
   if (level == Level::kStrong) return member != nullptr && member->serves() ? Admission::kRun : Admission::kWait;
   if (level == Level::kEventual || writes) {
     writer.error("ERR EVENTUAL is not supported yet where a shard has several replicas");
+  } else if (held_elsewhere(shard.id())) {
+    return Admission::kWait;
   } else if (member == nullptr) {
     writer.error("CLUSTERDOWN the cluster's nodes have not all met yet, which they have to once");
   } else if (shard.keyspace().has_newer_rows()) {
@@ -88,12 +91,44 @@ void Executor::fail(std::unique_ptr<Task> task, std::string_view message) {
 
 // ---- tasks that another node has to run, or nobody can
 
+bool Executor::held_elsewhere(ShardId shard) const { return placement_ && by_id_[shard]->member() == nullptr; }
+
+std::string_view Executor::leader_of(ShardId shard) const {
+  if (const GroupMember* const member = by_id_[shard]->member()) return member->leader();
+  const std::optional<unsigned> node = heard_[shard].node;
+  return node ? std::string_view(worker_.node().peers()->names()[*node]) : std::string_view();
+}
+
 // Another node that leads the shard and can be reached.
 std::optional<unsigned> Executor::leader_elsewhere(ShardId shard) const {
   const GroupMember* const member = by_id_[shard]->member();
-  if (member == nullptr || member->group().leads()) return std::nullopt;
-  const std::optional<unsigned> node = worker_.node().peers()->find(member->leader());
+  if (member != nullptr && member->group().leads()) return std::nullopt;
+  const std::optional<unsigned> node = worker_.node().peers()->find(leader_of(shard));
   return node && worker_.node().peers()->connected(*node) ? node : std::nullopt;
+}
+
+// Of a shard that this node does not hold: in its own zone if there is one, else in its data centre, else anywhere.
+std::optional<unsigned> Executor::nearest_replica(ShardId shard) const {
+  const Peers& peers = *worker_.node().peers();
+  const auto data_centre = [](const std::string& zone) { return zone.substr(0, zone.find('/')); };
+  const std::string& own = peers.nodes().self().zone;
+  std::optional<unsigned> nearest;
+  int least = 0;
+  for (const std::string& name : placement_->replicas(shard)) {
+    const std::optional<unsigned> node = peers.find(name);
+    if (!node || !peers.connected(*node)) continue;
+    const std::string& zone = peers.nodes().all[*node].zone;
+    const int distance = zone == own ? 0 : data_centre(zone) == data_centre(own) ? 1 : 2;
+    if (nearest && distance >= least) continue;
+    nearest = node;
+    least = distance;
+  }
+  return nearest;
+}
+
+std::optional<unsigned> Executor::node_to_run(const Task& task) const {
+  if (task.level == Level::kStrong) return leader_elsewhere(task.shard);
+  return held_elsewhere(task.shard) ? nearest_replica(task.shard) : std::nullopt;
 }
 
 // It was elected, and commands can be evaluated as soon as what it inherited is applied: a moment, for which other
@@ -103,10 +138,10 @@ bool Executor::about_to_serve(ShardId shard) const {
   return member != nullptr && member->group().leads() && member->group().transferring_to() == consensus::kNoPeer;
 }
 
-// Or, with a task that came from there, back to whom it came from.
-bool Executor::can_send_to_leader(const Task& task) const {
-  if (task.level != Level::kStrong) return false;
-  return task.remote ? !about_to_serve(task.shard) : leader_elsewhere(task.shard).has_value();
+// To another node; or, with a task that came from there, back to it.
+bool Executor::can_send_on(Task& task) const {
+  if (task.remote) return task.level == Level::kStrong ? !about_to_serve(task.shard) : held_elsewhere(task.shard);
+  return node_to_run(task).has_value() && (task.level == Level::kStrong || session_is_known(task));
 }
 
 bool Executor::overdue_for_good(const Task& task) const {
@@ -115,6 +150,9 @@ bool Executor::overdue_for_good(const Task& task) const {
 
 std::string Executor::too_late(const Task& task) const {
   Shard& shard = *by_id_[task.shard];
+  if (task.level != Level::kStrong && held_elsewhere(task.shard) && !nearest_replica(task.shard)) {
+    return "CLUSTERDOWN no replica of shard " + std::to_string(task.shard) + " can be reached";
+  }
   const bool led = !shard.clustered() || about_to_serve(task.shard) || leader_elsewhere(task.shard);
   if (task.level != Level::kStrong || (led && !task.after.empty())) {
     return "STALE this replica has not seen what AFTER, MAXAGE or SESSION ask for";
@@ -136,13 +174,15 @@ bool Executor::recent_enough(Task& task, Shard& shard) const {
   if (task.max_age_ms >= 0 && !shard.member()->current_since(boot_ns() - task.max_age_ms * consensus::kMillisecond)) {
     return false;
   }
-  if (!task.session) return true;
-  if (task.seen == 0) {
-    if (earlier_ones_are_under_way(task)) return false;
-    // From here on it waits for no more than this, or it would never end while others write.
-    task.seen = std::max<uint64_t>(seen_[shard.id()], 1);
-  }
-  return agreed(shard) >= task.seen;
+  return !task.session || (session_is_known(task) && agreed(shard) >= task.seen);
+}
+
+bool Executor::session_is_known(Task& task) const {
+  if (!task.session || task.seen != 0) return true;
+  if (earlier_ones_are_under_way(task)) return false;
+  // From here on it waits for no more than this, or it would never end while others write.
+  task.seen = std::max<uint64_t>(seen_[task.shard], 1);
+  return true;
 }
 
 bool Executor::earlier_ones_are_under_way(const Task& task) const {
@@ -156,20 +196,21 @@ bool Executor::earlier_ones_are_under_way(const Task& task) const {
 
 Clock Executor::seen_by_clients(Shard& shard) const {
   Clock clock = shard.keyspace().applied();
-  const GroupMember* const member = shard.clustered() ? shard.member() : nullptr;
-  if (member != nullptr) clock.set(member->log(), std::max(clock[member->log()], seen_[shard.id()]));
+  if (shard.clustered() && shard.log().agreed()) {
+    clock.set(shard.log(), std::max(clock[shard.log()], seen_[shard.id()]));
+  }
   return clock;
 }
 
 // True: it is on its way, or answered.
-bool Executor::send_to_leader(std::unique_ptr<Task>& task) {
-  if (!can_send_to_leader(*task)) return false;
+bool Executor::send_on(std::unique_ptr<Task>& task) {
+  if (!can_send_on(*task)) return false;
   if (task->remote) {
     encode_refusal(*task, worker_.to_peer(task->reply_to.worker));
     task.reset();
     return true;
   }
-  const std::optional<unsigned> node = leader_elsewhere(task->shard);
+  const std::optional<unsigned> node = node_to_run(*task);
   last_call_ = (last_call_ + 1) & ((uint64_t{1} << kCallNumberBits) - 1);
   const uint64_t id = uint64_t{worker_.index()} << kCallNumberBits | last_call_;
   encode_call(id, *task, worker_.to_peer(*node));
@@ -215,9 +256,52 @@ void Executor::on_peer_lost(unsigned node) {
 }
 
 // What was sent to another node than the one that leads now has no answer to hope for.
-void Executor::on_leader(const Shard& shard, std::string_view leader) {
-  const std::optional<unsigned> node = worker_.node().peers()->find(leader);
-  fail_calls([&](const Sent& sent) { return sent.task->shard == shard.id() && sent.node != node; });
+void Executor::on_leader(ShardId shard) {
+  const std::optional<unsigned> node = worker_.node().peers()->find(leader_of(shard));
+  fail_calls([&](const Sent& sent) {
+    return sent.task->shard == shard && sent.task->level == Level::kStrong && sent.node != node;
+  });
+}
+
+void Executor::on_leads(unsigned node, ShardId shard, consensus::Term term) {
+  HeardLeader& heard = heard_[shard];
+  if (term < heard.term || by_id_[shard]->member() != nullptr) return;
+  heard = {node, term};
+  on_leader(shard);
+  wake_those_who_wait_for_a_group();
+}
+
+// To a node that has no replica which would know.
+void Executor::announce(const Shard& shard, unsigned node) {
+  const Peers& peers = *worker_.node().peers();
+  if (!placement_ || placement_->holds(peers.names()[node], shard.id()) || !peers.connected(node)) return;
+  MessageWriter message(worker_.to_peer(node));
+  message.word(kLeadsMessage);
+  message.word("1");
+  message.number(shard.id());
+  message.number(leaderships_[shard.id()].term);
+}
+
+void Executor::on_peer_connected(unsigned node) {
+  for (const auto& shard : shards_) {
+    if (leaderships_[shard->id()].serves) announce(*shard, node);
+  }
+  wake_those_who_wait_for_a_group();
+}
+
+// Whoever leads already announces it to those that it did not know to hold nothing.
+void Executor::set_placement(std::shared_ptr<const cluster::ReplicaPlacement> placement) {
+  CHECK(!placement_);
+  placement_ = std::move(placement);
+}
+
+ShardStatus Executor::status(Shard& shard) const {
+  ShardStatus status = shard.status();
+  if (!held_elsewhere(shard.id())) return status;
+  status.leader = leader_of(shard.id());
+  status.term = heard_[shard.id()].term;
+  for (const std::string& node : placement_->replicas(shard.id())) status.replicas.push_back({.node = node});
+  return status;
 }
 
 template <typename Predicate>
@@ -269,10 +353,13 @@ void Executor::journal_advanced(consensus::Time now) {
     // What became durable may commit, and acknowledgements wait for it.
     member->end_turn(now);
     Leadership& seen = leaderships_[shard->id()];
-    const Leadership is{member->group().leader(), member->serves(), agreed(*shard), member->group().current_at()};
+    const Leadership is{member->group().leader(), member->group().term(), member->serves(), agreed(*shard),
+                        member->group().current_at()};
     changed |= seen != is;
-    if (is.leader != consensus::kNoPeer && is.leader != seen.leader) on_leader(*shard, member->leader());
+    const bool begins = is.serves && (!seen.serves || is.term != seen.term);
+    if (is.leader != consensus::kNoPeer && is.leader != seen.leader) on_leader(shard->id());
     seen = is;
+    for (unsigned node = 0; begins && node < worker_.node().peers()->names().size(); ++node) announce(*shard, node);
   }
   release_replies();
   if (changed) wake_those_who_wait_for_a_group();

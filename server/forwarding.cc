@@ -15,6 +15,8 @@ constexpr std::string_view kWatch = "watch";
 constexpr std::string_view kHolders = "holders";
 constexpr std::string_view kOnce = "once";
 constexpr std::string_view kAfter = "after";
+constexpr std::string_view kMaxAge = "maxage";
+constexpr std::string_view kSession = "session";
 constexpr std::string_view kDone = "done";
 constexpr std::string_view kRefused = "refused";
 constexpr std::string_view kAborted = "aborted";
@@ -92,6 +94,25 @@ bool read_holders(WordReader& words, Task& task) {
   return true;
 }
 
+// What is asked besides the command. False: `kind` is no such thing.
+bool read_option(WordReader& words, std::string_view kind, Task& task) {
+  if (kind == kOnce) {
+    task.once = std::make_unique<RequestId>();
+    task.once->client = words.next();
+    task.once->serial = words.number<uint64_t>();
+  } else if (kind == kAfter) {
+    task.after = words.next();
+  } else if (kind == kMaxAge) {
+    task.max_age_ms = words.number<int64_t>();
+  } else if (kind == kSession) {
+    task.session = true;
+    task.seen = words.number<uint64_t>();
+  } else {
+    return false;
+  }
+  return words.ok();
+}
+
 }  // namespace
 
 void encode_call(uint64_t id, const Task& task, resp::OutputBuffer& out) {
@@ -112,6 +133,14 @@ void encode_call(uint64_t id, const Task& task, resp::OutputBuffer& out) {
   if (!task.after.empty()) {
     message.word(kAfter);
     message.word(task.after);
+  }
+  if (task.max_age_ms >= 0) {
+    message.word(kMaxAge);
+    message.number(static_cast<uint64_t>(task.max_age_ms));
+  }
+  if (task.session) {
+    message.word(kSession);
+    message.number(task.seen);
   }
   if (task.transaction) return write_transaction(message, *task.transaction);
   if (task.digests) {
@@ -148,16 +177,7 @@ Result<std::unique_ptr<Task>> decode_call(std::span<const std::string_view> give
   task->level = *level;
   task->protocol = static_cast<resp::Protocol>(protocol);
   std::string_view kind = words.next();
-  if (kind == kOnce) {
-    task->once = std::make_unique<RequestId>();
-    task->once->client = words.next();
-    task->once->serial = words.number<uint64_t>();
-    kind = words.next();
-  }
-  if (kind == kAfter) {
-    task->after = words.next();
-    kind = words.next();
-  }
+  while (read_option(words, kind, *task)) kind = words.next();
   const bool known = kind == kCommand   ? read_command(words, *task)
                      : kind == kExec    ? read_transaction(words, *task)
                      : kind == kWatch   ? read_watch(words, *task)

@@ -74,11 +74,17 @@ BOOST_AUTO_TEST_CASE(what_its_level_asks_for_goes_along) {
   Task task = command({"incr", "key"});
   task.once = std::make_unique<RequestId>(RequestId{"me", 12});
   task.after = "c0ffee";
+  task.max_age_ms = 250;
+  task.session = true;
+  task.seen = 17;
   const auto read = decoded(1, task);
   BOOST_REQUIRE(read->once);
   BOOST_TEST(read->once->client == "me");
   BOOST_TEST(read->once->serial == 12u);
   BOOST_TEST(read->after == "c0ffee");
+  BOOST_TEST(read->max_age_ms == 250);
+  BOOST_TEST(read->session);
+  BOOST_TEST(read->seen == 17u);
   BOOST_TEST(strings(read->arguments) == (std::vector<std::string>{"incr", "key"}), boost::test_tools::per_element());
   BOOST_TEST(!decoded(1, command({"incr", "key"}))->once);
 }

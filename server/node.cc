@@ -57,17 +57,26 @@ void on_signal(evutil_socket_t, short, void* argument) {
   node->shut_down(node->worker(0), true);
 }
 
+// How many shards a node holds, about: which ones is not known before the cluster is founded.
+uint64_t held_shards(const Settings& settings) {
+  if (!settings.cluster) return settings.shards;
+  const uint64_t nodes = settings.cluster->all.size();
+  const uint64_t replicas = std::min<uint64_t>(settings.cluster->replicas, nodes);
+  return std::max<uint64_t>((settings.shards * replicas + nodes - 1) / nodes, 1);
+}
+
 // Memory is shared out evenly; 0 leaves the keyspace's own defaults.
 void set_memory_options(lmdb_store::Keyspace::Options& options, const Settings& settings) {
+  const uint64_t shards = held_shards(settings);
   constexpr uint64_t kPageBytes = 4096;
   constexpr uint64_t kMaxBatchBytes = 128 << 20;
   constexpr uint64_t kMinBatchPages = 256;
   if (settings.cache_memory != 0) {
-    options.cache_bytes = settings.cache_memory / settings.shards;
+    options.cache_bytes = settings.cache_memory / shards;
     options.batch_pages = std::max(std::min(kMaxBatchBytes, settings.cache_memory / 8) / kPageBytes, kMinBatchPages);
   }
-  if (settings.dirty_memory != 0) options.dirty_bytes = settings.dirty_memory / settings.shards;
-  if (settings.machine_memory != 0) options.inline_read_bytes = settings.machine_memory / 2 / settings.shards;
+  if (settings.dirty_memory != 0) options.dirty_bytes = settings.dirty_memory / shards;
+  if (settings.machine_memory != 0) options.inline_read_bytes = settings.machine_memory / 2 / shards;
 }
 
 // SO_REUSEPORT lets several processes of one user share a port, which must not happen by mistake: a first socket

@@ -10,11 +10,11 @@
 namespace capstan {
 namespace {
 
-ShardReport report_shard(Shard& shard) {
+ShardReport report_shard(const Executor& executor, Shard& shard) {
   const lmdb_store::Keyspace& keyspace = shard.keyspace();
   ShardReport report;
   report.id = shard.id();
-  report.status = shard.status();
+  report.status = executor.status(shard);
   for (Database database = 0; database < kUserDatabases; ++database) {
     report.keys[database] = keyspace.keys(database);
     report.expiring_keys[database] = keyspace.expiring_keys(database);
@@ -72,7 +72,9 @@ WorkerReport report_worker(Worker& worker) {
   });
   report.rates = worker.rates();
   report.errors = worker.errors();
-  for (const auto& shard : worker.executor().shards()) report.shards.push_back(report_shard(*shard));
+  for (const auto& shard : worker.executor().shards()) {
+    report.shards.push_back(report_shard(worker.executor(), *shard));
+  }
   report.journal = report_journal(worker.journal());
   for (size_t kind = 0; kind < kTopicKinds; ++kind) {
     report.topics[kind] = report_topics(worker, static_cast<TopicKind>(kind));

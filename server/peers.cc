@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cluster/message_codec.h"
-#include "cluster/ring.h"
 #include "lmdb-store/file.h"
 #include "server/log.h"
 #include "server/node.h"
@@ -18,7 +17,7 @@
 namespace capstan {
 namespace {
 
-using cluster::Founders;
+using cluster::Document;
 using cluster::Founding;
 using cluster::Identity;
 
@@ -66,10 +65,19 @@ Result<> save_identity(const std::string& directory, const Identity& identity) {
 }
 
 // The log R of a shard is another one in every cluster that was founded.
-LogId log_of(const cluster::Nodes& nodes, const Founders& founders, ShardId shard) {
+LogId log_of(const cluster::Nodes& nodes, const Document& document, ShardId shard) {
   std::string text = nodes.cluster_name;
-  for (const cluster::Founder& founder : founders) text += ' ' + founder.node + ' ' + std::to_string(founder.life);
+  for (const cluster::Founder& founder : document.founders) text += ' ' + founder.node + ' ' + std::to_string(founder.life);
   return LogId{LogId::kAgreedBit | hash64(text, shard)};
+}
+
+consensus::Configuration first_voters(const Document& document, const std::vector<std::string>& replicas) {
+  std::vector<consensus::Member> voters;
+  for (const cluster::Founder& founder : document.founders) {
+    if (std::find(replicas.begin(), replicas.end(), founder.node) == replicas.end()) continue;
+    voters.push_back({founder.life, founder.node});
+  }
+  return consensus::Configuration(std::move(voters));
 }
 
 }  // namespace
@@ -108,10 +116,6 @@ Peers::Peers(Node& node, cluster::Nodes nodes, std::string directory, cluster::I
               .report = [](const std::string& what) { log_info("cluster: " + what); }},
              random_word()) {
   for (const cluster::Node& each : nodes_.all) names_.push_back(each.name);
-  const cluster::Ring ring(nodes_.all);
-  for (ShardId shard = 0; shard < node_.shards(); ++shard) {
-    preferred_.push_back(ring.preference_list(shard, node_.shards(), 1).front());
-  }
 }
 
 std::optional<unsigned> Peers::find(std::string_view name) const {
@@ -133,11 +137,13 @@ Result<> Peers::start() {
 // A shard whose data are gone while others' are there must not vote again as the replica that it was.
 Result<> Peers::check_shards() const {
   Result<> result;
+  std::optional<cluster::ReplicaPlacement> placed;
+  if (founding_.state() != Founding::State::kNewborn) placed = placement();
   bool old = false;
   std::optional<ShardId> missing;
   node_.for_each_shard([&](Shard& shard) {
     const auto peer = shard.founded_as();
-    if (!peer) missing = shard.id();
+    if (!peer && placed && placed->holds(nodes_.me, shard.id())) missing = shard.id();
     if (peer && *peer != founding_.own()) {
       result = Error{ErrorCode::kInvalid, "the data of shard " + std::to_string(shard.id()) + " are another node's"};
     }
@@ -151,17 +157,23 @@ Result<> Peers::check_shards() const {
   return result;
 }
 
+cluster::ReplicaPlacement Peers::placement() const { return {founding_.document(), node_.shards()}; }
+
 // Of those that are founded already nothing is done: a start after a crash in the middle founds the others.
 void Peers::found_shards() {
-  std::vector<consensus::Member> voters;
-  for (const cluster::Founder& founder : founding_.founders()) voters.push_back({founder.life, founder.node});
-  const auto configuration = std::make_shared<const consensus::Configuration>(std::move(voters));
-  const auto founders = std::make_shared<const Founders>(founding_.founders());
+  const auto document = std::make_shared<const Document>(founding_.document());
+  const auto placed = std::make_shared<const cluster::ReplicaPlacement>(placement());
   for (unsigned i = 0; i < node_.workers(); ++i) {
-    node_.worker(0).post(i, [configuration, founders, self = founding_.own(), this](Worker& worker) {
+    node_.worker(0).post(i, [document, placed, self = founding_.own(), this](Worker& worker) {
+      worker.executor().set_placement(placed);
       for (const auto& shard : worker.executor().shards()) {
         if (shard->founded_as()) continue;
-        const Result<> founded = shard->found(self, log_of(nodes_, *founders, shard->id()), *configuration);
+        const LogId log = log_of(nodes_, *document, shard->id());
+        if (!placed->holds(nodes_.me, shard->id())) {
+          shard->set_log(log);
+          continue;
+        }
+        const Result<> founded = shard->found(self, log, first_voters(*document, placed->replicas(shard->id())));
         CHECK(founded.ok(), "the shards' groups can be written");
       }
     });
@@ -209,8 +221,8 @@ void Peers::advance_founding() {
 
 // ---- links
 
-void Peers::send(unsigned node, std::string_view messages) {
-  resp::OutputBuffer* const out = links_.begin(nodes_.all[node].name);
+void Peers::send(unsigned node, std::string_view messages, cluster::Link::Lane lane) {
+  resp::OutputBuffer* const out = links_.begin(nodes_.all[node].name, lane);
   if (out != nullptr) out->append(messages);
 }
 
@@ -248,6 +260,7 @@ Result<> Peers::take_message(unsigned node, std::span<const std::string_view> wo
   if (words[0] == kRebuildMessage) return take_rebuild(node, words);
   if (words[0] == kPublishMessage) return take_publication(words);
   if (words[0] == kTransferMessage) return take_transfer(words);
+  if (words[0] == kLeadsMessage) return take_leads(node, words);
   if (words[0] == kCallMessage) return take_call(node, words);
   if (words[0] == kAnswerMessage) return take_answer(node, words);
   if (words[0] != Founding::kFoundingMessage) return Error{ErrorCode::kNotFound, "an unknown message"};
@@ -277,6 +290,18 @@ Result<> Peers::take_transfer(std::span<const std::string_view> words) {
     if (member == nullptr || !member->group().leads()) return;
     if (const Result<> begun = worker.transfer(shard, to); !begun)
       log_info("shard " + std::to_string(shard) + ": " + begun.error().message);
+  });
+  return {};
+}
+
+Result<> Peers::take_leads(unsigned node, std::span<const std::string_view> words) {
+  WordReader in(words.subspan(1));
+  if (in.next() != "1") return Error{ErrorCode::kNotFound, "a leader's message of another version"};
+  const auto shard = in.number<ShardId>();
+  const auto term = in.number<consensus::Term>();
+  if (!in.ok() || shard >= node_.shards()) return Error{ErrorCode::kInvalid, "a malformed message of a leader"};
+  node_.worker(0).post(shard % node_.workers(), [node, shard, term](Worker& worker) {
+    worker.executor().on_leads(node, shard, term);
   });
   return {};
 }

@@ -20,6 +20,7 @@
 #include "cluster/founding.h"
 #include "cluster/links.h"
 #include "cluster/nodes.h"
+#include "cluster/replica_placement.h"
 
 namespace capstan {
 
@@ -29,6 +30,8 @@ class Node;
 inline constexpr std::string_view kPublishMessage = "publish";
 // Of CAPSTAN TRANSFER, to the leader: transfer 1 <shard> <node>.
 inline constexpr std::string_view kTransferMessage = "transfer";
+// Of a shard's leader to the nodes that hold no replica of it: leads 1 <shard> <term>.
+inline constexpr std::string_view kLeadsMessage = "leads";
 
 class Peers {
  public:
@@ -43,8 +46,6 @@ class Peers {
   // --- any thread
   const cluster::Nodes& nodes() const { return nodes_; }
   const std::vector<std::string>& names() const { return names_; }
-  // Where the shard's leader is wanted, so that leaders are spread evenly: the first of its preference list.
-  const std::string& preferred_leader(ShardId shard) const { return preferred_[shard]; }
   std::optional<unsigned> find(std::string_view name) const;
   bool connected(unsigned node) const { return connected_[node].load(std::memory_order_relaxed); }
   // By node, in the order of their names; never to itself.
@@ -52,7 +53,7 @@ class Peers {
 
   // --- worker 0
   // Whole messages; lost if the node is not connected.
-  void send(unsigned node, std::string_view messages);
+  void send(unsigned node, std::string_view messages, cluster::Link::Lane lane = cluster::Link::Lane::kOrdered);
   // Once per turn, after what the turn had to say.
   void flush() { links_.flush(); }
   cluster::Founding::State state() const { return founding_.state(); }
@@ -72,15 +73,16 @@ class Peers {
   Result<> take_answer(unsigned node, std::span<const std::string_view> words);
   Result<> take_publication(std::span<const std::string_view> words);
   Result<> take_transfer(std::span<const std::string_view> words);
+  Result<> take_leads(unsigned node, std::span<const std::string_view> words);
   void advance_founding();
   Result<> check_shards() const;
+  cluster::ReplicaPlacement placement() const;
   void found_shards();
   void tell_lives();
 
   Node& node_;
   const cluster::Nodes nodes_;
   std::vector<std::string> names_;
-  std::vector<std::string> preferred_;  // by shard
   const std::string directory_;
   cluster::Founding founding_;
   cluster::Founding::State state_;  // as it was last acted on

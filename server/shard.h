@@ -130,7 +130,11 @@ class Shard {
   // Founds the group: this is one of its first replicas. Durable when it returns. After start(); once in the life of
   // the data.
   Result<> found(consensus::PeerId self, LogId log, const consensus::Configuration& configuration);
-  // nullptr: one voter, or not founded.
+  // Another nodes' shard: only its name is known here.
+  void set_log(LogId log);
+  // The shard's log R; LogId{}: not known yet.
+  LogId log() const;
+  // nullptr: one voter, or not founded, or other nodes hold the shard.
   GroupMember* member();
   ShardStatus status() const;
 

@@ -180,6 +180,11 @@ std::optional<consensus::PeerId> Shard::founded_as() const {
   if (!impl_->stored_group) return std::nullopt;
   return impl_->stored_group->self;
 }
+void Shard::set_log(LogId log) {
+  CHECK(clustered_ && !impl_->stored_group);
+  impl_->log = log;
+}
+LogId Shard::log() const { return impl_->log; }
 GroupMember* Shard::member() { return impl_->member.get(); }
 
 ShardStatus Shard::status() const {

@@ -54,8 +54,8 @@ class Topology {
     Slot last = 0;
   };
 
-  // nodes: nullptr of a single node; else it outlives this. shards: those that this node holds, in any order; of the
-  // others nothing is known. connected: by node in the configuration's order, this one aside; empty: that is not known.
+  // nodes: nullptr of a single node; else it outlives this. shards: in any order; of one that other nodes hold the leader
+  // and the replicas' nodes. connected: by node in the configuration's order, this one aside; empty: that is not known.
   Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector<ShardStatus> shards,
            const std::vector<bool>& connected = {});
   Topology(const Topology&) = delete;
@@ -72,7 +72,7 @@ class Topology {
   SlotRange slots(ShardId shard) const;
   // In order of their ids.
   const std::vector<ShardStatus>& shards() const { return shards_; }
-  // nullptr: this node does not hold it.
+  // nullptr: nothing is known of it.
   const ShardStatus* shard(ShardId id) const;
   // nullptr: none is known.
   const Member* leader(const ShardStatus& shard) const;

@@ -68,7 +68,7 @@ void Worker::connect_to_peers() {
   queues_from_.resize(node_.workers());
   monitors_.resize(node_.workers(), 0);
   const size_t nodes = settings_->cluster ? settings_->cluster->all.size() : 0;
-  to_peers_.resize(nodes);
+  for (auto& lane : to_peers_) lane.resize(nodes);
   lives_.resize(nodes, consensus::kNoPeer);
   connected_since_ms_.resize(nodes);
   for (auto& queue : queues_from_) queue = std::make_unique<BatchQueue>();

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "cluster/link.h"
 #include "lmdb-store/journal.h"
 #include "lmdb-store/read_pool.h"
 #include "server/batch.h"
@@ -167,7 +168,9 @@ class Worker {
 
   // --- other nodes (worker_cluster.cc)
   // Messages for a node, which leave at the end of the turn.
-  resp::OutputBuffer& to_peer(unsigned node) { return to_peers_[node]; }
+  resp::OutputBuffer& to_peer(unsigned node, cluster::Link::Lane lane = cluster::Link::Lane::kOrdered) {
+    return to_peers_[static_cast<size_t>(lane)][node];
+  }
   void send_raft(ShardId shard, const consensus::Message& message);
   void receive_raft(unsigned node, ShardId shard, const consensus::Message& message);
   Result<> receive_rebuild(unsigned node, ShardId shard, std::span<const std::string_view> words);
@@ -261,6 +264,7 @@ class Worker {
   bool settled(unsigned node) const;
   const std::string& node_name(unsigned node) const;
   void flush_to_peers();
+  void flush_to_peer(unsigned node, cluster::Link::Lane lane);
   void send_replies(bool durable);
   void send_batches(bool durable);
   void release_held();
@@ -321,7 +325,7 @@ class Worker {
   std::vector<std::unique_ptr<BatchQueue>> queues_from_;  // by worker
   std::deque<HeldBatch> held_batches_;
   std::deque<SyncWaiter> sync_waiters_;
-  std::vector<resp::OutputBuffer> to_peers_;  // by node; its own stays empty
+  std::array<std::vector<resp::OutputBuffer>, 2> to_peers_;  // by lane, by node; its own stay empty
   std::vector<consensus::PeerId> lives_;      // by node
   std::vector<int64_t> connected_since_ms_;   // by node
   bool votes_ = false;                        // in all its shards' groups

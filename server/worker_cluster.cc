@@ -10,9 +10,20 @@
 
 namespace capstan {
 
+using Lane = cluster::Link::Lane;
+
+namespace {
+
+// What may be large keeps its place; what leases and elections wait for does not wait for it.
+Lane lane_of(const consensus::Message& message) {
+  return message.ordered || !message.entries.empty() ? Lane::kOrdered : Lane::kUrgent;
+}
+
+}  // namespace
+
 void Worker::send_raft(ShardId shard, const consensus::Message& message) {
   const std::optional<unsigned> node = node_.peers()->find(executor_.shard(shard)->member()->node_of(message.to));
-  if (node) cluster::encode_message(shard, message, to_peer(*node));
+  if (node) cluster::encode_message(shard, message, to_peer(*node, lane_of(message)));
 }
 
 // The time is read here: after the message came (consensus/group.h).
@@ -46,14 +57,21 @@ void Worker::set_life(unsigned node, consensus::PeerId life) {
 
 // Replicas whose disks were lost are replaced by those who lead.
 void Worker::mend_groups() {
+  const cluster::ReplicaPlacement* const placement = executor_.placement();
+  if (placement == nullptr) return;
+  const Peers& peers = *node_.peers();
   bool member_of_all = !executor_.shards().empty();
   for (const auto& shard : executor_.shards()) {
     GroupMember* const member = shard->member();
-    member_of_all = member_of_all && member != nullptr && member->votes();
-    if (member == nullptr) continue;
-    member->mend_membership(node_.peers()->names(), lives_, boot_ns());
-    const std::string& preferred = node_.peers()->preferred_leader(shard->id());
-    if (settled(node_.peers()->find(preferred).value())) member->prefer_leader(preferred, boot_ns());
+    if (member == nullptr) {
+      member_of_all = member_of_all && !placement->holds(peers.nodes().me, shard->id());
+      continue;
+    }
+    member_of_all = member_of_all && member->votes();
+    member->mend_membership(peers.names(), lives_, boot_ns());
+    const std::string& preferred = placement->replicas(shard->id()).front();
+    const std::optional<unsigned> node = peers.find(preferred);
+    if (node && settled(*node)) member->prefer_leader(preferred, boot_ns());
   }
   if (!member_of_all || votes_) return;
   votes_ = true;
@@ -67,7 +85,7 @@ void Worker::peer_connected(unsigned node) {
                                [member](consensus::PeerId peer) { member->group().peer_connected(peer, boot_ns()); });
     }
   }
-  executor_.on_peer_connected();
+  executor_.on_peer_connected(node);
 }
 
 void Worker::peer_lost(unsigned node) {
@@ -88,7 +106,7 @@ Result<> Worker::transfer(ShardId shard, std::string_view to) {
     const Result<> begun = member->transfer(to, boot_ns());
     return begun ? begun : Error{begun.error().code, "ERR " + begun.error().message};
   }
-  resp::OutputBuffer* const leader = member == nullptr ? nullptr : to_node(member->leader());
+  resp::OutputBuffer* const leader = to_node(executor_.leader_of(shard));
   if (leader == nullptr) {
     return Error{ErrorCode::kNotFound, "CLUSTERDOWN no leader for shard " + std::to_string(shard)};
   }
@@ -131,21 +149,22 @@ void Worker::arm_group_timer() {
 }
 
 void Worker::flush_to_peers() {
+  for (const Lane lane : {Lane::kOrdered, Lane::kUrgent}) {
+    for (unsigned node = 0; node < node_.peers()->names().size(); ++node) flush_to_peer(node, lane);
+  }
+  if (index_ == 0) node_.peers()->flush();
+}
+
+void Worker::flush_to_peer(unsigned node, Lane lane) {
+  resp::OutputBuffer& messages = to_peer(node, lane);
+  if (messages.empty()) return;
   if (index_ == 0) {
-    for (unsigned node = 0; node < to_peers_.size(); ++node) {
-      if (to_peers_[node].empty()) continue;
-      node_.peers()->send(node, to_peers_[node].view());
-      to_peers_[node].clear();
-    }
-    return node_.peers()->flush();
+    node_.peers()->send(node, messages.view(), lane);
+    return messages.clear();
   }
-  for (unsigned node = 0; node < to_peers_.size(); ++node) {
-    if (to_peers_[node].empty()) continue;
-    post(0, [node, messages = std::move(to_peers_[node])](Worker& first) {
-      first.node().peers()->send(node, messages.view());
-    });
-    to_peers_[node] = resp::OutputBuffer();
-  }
+  post(0, [node, lane, moved = std::exchange(messages, resp::OutputBuffer())](Worker& first) {
+    first.node().peers()->send(node, moved.view(), lane);
+  });
 }
 
 void Worker::retire_groups(Action done) {

@@ -142,9 +142,9 @@ void Worker::publish(const Publication& publication, absl::AnyInvocable<void(siz
 void Worker::publish_elsewhere(const Publication& publication) {
   const Peers* const peers = node_.peers();
   if (peers == nullptr) return;
-  for (unsigned node = 0; node < to_peers_.size(); ++node) {
+  for (unsigned node = 0; node < peers->names().size(); ++node) {
     if (!peers->connected(node)) continue;
-    MessageWriter message(to_peers_[node]);
+    MessageWriter message(to_peer(node));
     message.word(kPublishMessage);
     message.word("1");
     message.number(publication.sharded ? 1 : 0);

@@ -360,8 +360,8 @@ def expect_linearizable(history, context, story):
         raise AssertionError(text + "\n" + "\n".join(story))
 
 
-def run(context, rounds, nodes=3, directives=()):
-    cluster = context.cluster(nodes, directives)
+def run(context, rounds, nodes=3, directives=(), replicas=None):
+    cluster = context.cluster(nodes, directives, replicas=replicas)
     load, story = torment(context, cluster, rounds)
     final = last_reads(cluster, rounds)
     expect_acknowledged(load, final)
@@ -387,3 +387,8 @@ def test_five_nodes(context):
 
 def test_several_shards(context):
     run(context, rounds=50 if context.deep else 4, directives={"shards": "4", "io-threads": "2"})
+
+
+def test_nodes_without_a_replica(context):
+    """Each shard is on three of five nodes: the others' clients are served, too."""
+    run(context, rounds=50 if context.deep else 4, nodes=5, replicas=3, directives={"shards": "8", "io-threads": "2"})

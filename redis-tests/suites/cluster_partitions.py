@@ -2,9 +2,12 @@
 and when the network is whole again all nodes hold the same without anybody's help.
 """
 
+import threading
+import time
+
 from cluster import APPLIED, local, outcome, strong
 from cluster_load import Book, Readers
-from harness import wait_for
+from harness import Skip, wait_for
 from resp import show
 
 from suites.cluster import expect_unavailable
@@ -253,6 +256,46 @@ def test_lossy_network(context):
         readers.wait_until_read(*cluster.nodes)
     book.check(cluster)
     cluster.wait_converged()
+
+
+def test_large_values_on_a_slow_network(context):
+    """They take seconds on their way to the followers. Heartbeats overtake them: nobody is elected, reads go on."""
+    cluster = context.cluster(needs=["rate"])
+    if not cluster.network.can("rate"):
+        raise Skip("the network cannot be slow here")
+    cluster.insist(cluster.nodes[0], "SET", "small", "1")
+    wait_for(lambda: {shard[b"leader"] for shard in shards_of(cluster.nodes[0])} != {None}, "all shards are led")
+    leader = cluster.leader_of("{small}large")
+    before = terms(leader)
+    cluster.rate(200)
+    slowest, replies = 0.0, []
+
+    def write():
+        with leader.connect(timeout=60) as client:
+            replies.extend(client.call("SET", "{small}large", "x" * 30_000_000) for _ in range(2))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with leader.connect(timeout=60) as reader:
+        while writer.is_alive():
+            begin = time.monotonic()
+            assert reader.call(*strong(5000, "GET", "small")).value == b"1"
+            slowest = max(slowest, time.monotonic() - begin)
+    writer.join()
+    assert [reply.value for reply in replies] == [b"OK", b"OK"], [show(reply) for reply in replies]
+    assert terms(leader) == before, "%s, before: %s" % (terms(leader), before)
+    assert slowest < 1.0, "a read took %.2f s" % slowest
+    cluster.rate(0)
+    cluster.wait_converged(60.0)
+    context.note("cluster_partitions: beside 30 MB values at 200 Mbit/s the slowest read took %.0f ms" % (slowest * 1000))
+
+
+def shards_of(node):
+    return [dict(zip(fields[::2], fields[1::2])) for fields in node.call("CAPSTAN", "SHARDS").plain()]
+
+
+def terms(node):
+    return [shard[b"term"] for shard in shards_of(node)]
 
 
 def test_slow_network(context):

@@ -30,7 +30,10 @@ Outcome reply_from_topology(Call& call, std::function<void(const Topology&, resp
   auto gathered = std::make_shared<ByWorker>(call.node->workers());
   call.session->worker.on_every_worker(
       [gathered](Worker& worker) {
-        for (const auto& shard : worker.executor().shards()) (*gathered)[worker.index()].push_back(shard->status());
+        const Executor& executor = worker.executor();
+        for (const auto& shard : worker.executor().shards()) {
+          (*gathered)[worker.index()].push_back(executor.status(*shard));
+        }
       },
       [gathered, later, write = std::move(write)](Worker& worker) {
         const Topology topology = topology_of(worker, all_of(*gathered));

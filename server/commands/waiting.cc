@@ -70,9 +70,9 @@ class Waiting : public BlockedCommand {
 
 // How many other nodes certainly hold all that this connection has been answered for, on their disks: of a majority all
 // but the one that answered. Single nodes have none.
-int64_t certain_replicas(const Worker& worker) {
-  const auto& cluster = worker.settings().cluster;
-  return cluster ? static_cast<int64_t>(cluster->all.size() / 2) : 0;
+int64_t certain_replicas(Worker& worker) {
+  const cluster::ReplicaPlacement* const placement = worker.executor().placement();
+  return placement != nullptr ? static_cast<int64_t>(placement->replicas(0).size() / 2) : 0;
 }
 
 // How safe writes are, or should be.
