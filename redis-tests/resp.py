@@ -72,12 +72,19 @@ def to_bytes(arg):
 class Connection:
     """A blocking client socket. Every wait has a deadline; a missed one raises TimeoutError."""
 
-    def __init__(self, port, host="127.0.0.1", protocol=2, timeout=30.0):
+    def __init__(self, port, host="127.0.0.1", protocol=2, timeout=30.0, path=None):
+        """`path`: of the Unix socket to connect to, instead."""
         self.timeout = timeout
-        self.socket = socket.create_connection((host, port), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.address = "%s:%d" % self.socket.getsockname()[:2]
-        self.peer = "%s:%d" % self.socket.getpeername()[:2]
+        if path:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout)
+            self.socket.connect(path)
+            self.address = self.peer = path
+        else:
+            self.socket = socket.create_connection((host, port), timeout=timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.address = "%s:%d" % self.socket.getsockname()[:2]
+            self.peer = "%s:%d" % self.socket.getpeername()[:2]
         self.buffer = bytearray()
         self.position = 0
         if protocol == 3:
