@@ -1,7 +1,6 @@
 #include "cluster/link.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -27,16 +26,16 @@ event* make_event(event_base* base, int descriptor, short what, event_callback_f
 
 }  // namespace
 
-Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, int descriptor, State state, std::string where,
+Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, Channel channel, State state, std::string where,
            Handshake handshake)
     : owner_(owner),
       limits_(limits),
-      descriptor_(descriptor),
+      channel_(std::move(channel)),
       state_(state),
       where_(std::move(where)),
       handshake_(std::move(handshake)),
-      read_event_(make_event(base, descriptor, EV_READ | EV_PERSIST, &Link::on_readable, this)),
-      write_event_(make_event(base, descriptor, EV_WRITE | EV_PERSIST, &Link::on_writable, this)),
+      read_event_(make_event(base, channel_.descriptor(), EV_READ | EV_PERSIST, &Link::on_readable, this)),
+      write_event_(make_event(base, channel_.descriptor(), EV_WRITE | EV_PERSIST, &Link::on_writable, this)),
       deadline_(make_event(base, -1, 0, &Link::on_deadline, this)),
       parser_limits_{.max_bulk_bytes = limits.max_message_bytes},
       parser_(parser_limits_) {
@@ -52,34 +51,33 @@ Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, int descrip
 
 Link::~Link() {
   for (event* const each : {read_event_, write_event_, deadline_}) event_free(each);
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void Link::close(const Error& why) {
   if (dead()) return;
   for (event* const each : {read_event_, write_event_, deadline_}) CHECK(event_del(each) == 0);
-  ::close(descriptor_);
-  descriptor_ = -1;
+  channel_.close();
   owner_.on_broken(*this, why);
 }
 
 // What there is to say about a connection that ended for a reason of no interest by itself.
-Error Link::ended(std::string what) const {
-  if (state_ == State::kConnecting || proven()) return Error{ErrorCode::kIo, std::move(what)};
-  return Error{ErrorCode::kInvalid, what + ": " + handshake_.unfinished().message};
+Error Link::ended(Error why) const {
+  if (state_ == State::kConnecting || proven() || why.code == ErrorCode::kInvalid) return why;
+  const Error unfinished = channel_.handshaking() ? channel_.unfinished() : handshake_.unfinished();
+  return Error{ErrorCode::kInvalid, why.message + ": " + unfinished.message};
 }
 
 // ---- the handshake
 
 void Link::on_deadline(evutil_socket_t, short, void* self) {
   auto* const link = static_cast<Link*>(self);
-  link->close(link->ended("no answer in time"));
+  link->close(link->ended(Error{ErrorCode::kIo, "no answer in time"}));
 }
 
 void Link::finish_connecting() {
   int error = 0;
   socklen_t size = sizeof error;
-  CHECK(getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
+  CHECK(getsockopt(channel_.descriptor(), SOL_SOCKET, SO_ERROR, &error, &size) == 0);
   if (error != 0) return close(system_error(error, "cannot connect"));
   state_ = State::kConnected;
   want_writes(false);
@@ -89,6 +87,7 @@ void Link::finish_connecting() {
 
 void Link::advance_handshake(size_t bytes) {
   handshake_bytes_ += bytes;
+  handshake_.bind(channel_.binding());
   const Result<> taken = handshake_.receive(words_, output_);
   if (!taken) return close(taken.error());
   if (!handshake_.done()) return;
@@ -100,12 +99,17 @@ void Link::advance_handshake(size_t bytes) {
 
 // ---- receiving
 
-void Link::on_readable(evutil_socket_t, short, void* self) { static_cast<Link*>(self)->receive(); }
+void Link::on_readable(evutil_socket_t, short, void* self) {
+  auto* const link = static_cast<Link*>(self);
+  do {
+    link->receive();
+  } while (!link->dead() && link->channel_.holds_more());
+}
 
 void Link::receive() {
   if (!input_.empty()) return receive_into_own();
   const std::span<char> room = owner_.receive_room();
-  const ssize_t bytes = recv(descriptor_, room.data(), room.size(), 0);
+  const ssize_t bytes = channel_.receive(room);
   if (!received(bytes)) return;
   const std::string_view input(room.data(), static_cast<size_t>(bytes));
   const size_t done = process(input);
@@ -115,19 +119,17 @@ void Link::receive() {
 // The rest of a message that is not complete, in place however large it is.
 void Link::receive_into_own() {
   const size_t wanted = proven() ? std::max(parser_.needed(), kReadBytes) : kMaxHandshakeBytes;
-  const ssize_t bytes = recv(descriptor_, input_.prepare(wanted), wanted, 0);
+  const ssize_t bytes = channel_.receive({input_.prepare(wanted), wanted});
   if (!received(bytes)) return;
   input_.commit(static_cast<size_t>(bytes));
   input_.consume(process(input_.view()));
 }
 
 bool Link::received(ssize_t result) {
-  if (result > 0) [[likely]] {
-    heard_ = true;
+  if (result > 0) [[likely]]
     return true;
-  }
   if (result < 0 && would_block(errno)) return false;
-  close(ended(result == 0 ? "it closed the connection" : system_error(errno, "cannot receive").message));
+  close(ended(result == 0 ? Error{ErrorCode::kIo, "it closed the connection"} : channel_.failure("cannot receive")));
   return false;
 }
 
@@ -141,7 +143,9 @@ size_t Link::process(std::string_view input) {
     done += parsed.consumed;
     // A line of words is RESP for a client alone.
     if (parsed.outcome == resp::Outcome::kError || parsed.in_parser) {
-      close(protocol_error("it sent bytes that are no RESP array"));
+      const bool tls = !proven() && begins_as_tls(rest);
+      close(protocol_error(std::string("it sent bytes that are no RESP array") +
+                           (tls ? ", but TLS; is tls-cluster the same on both nodes?" : "")));
     } else if (parsed.outcome == resp::Outcome::kIncomplete) {
       if (rest.size() + parser_.needed() > max_bytes()) close(protocol_error("its message is too large"));
       if (!proven()) handshake_bytes_ += parsed.consumed;  // arrays without words
@@ -188,9 +192,9 @@ void Link::note_frame() {
 void Link::send() {
   if (dead() || state_ == State::kConnecting) return;
   note_frame();
-  if (!output_.empty()) {
-    const ssize_t bytes = ::send(descriptor_, output_.view().data(), output_.size(), MSG_NOSIGNAL);
-    if (bytes < 0 && !would_block(errno)) return close(ended(system_error(errno, "cannot send").message));
+  if (backlog() > 0) {
+    const ssize_t bytes = channel_.send(output_.view());
+    if (bytes < 0 && !would_block(errno)) return close(ended(channel_.failure("cannot send")));
     if (bytes > 0) output_.consume(static_cast<size_t>(bytes));
   }
   frame_begin_ = output_.size();
@@ -198,7 +202,8 @@ void Link::send() {
   if (overflowed_ || output_.size() > limits_.max_backlog_bytes + largest_frame_bytes_) {
     return close(Error{ErrorCode::kFull, "it does not read: " + std::to_string(output_.size()) + " bytes wait"});
   }
-  want_writes(!output_.empty());
+  // Not while TLS waits for the other side: the socket is writable all the time.
+  want_writes(channel_.unsent() > 0 || (!output_.empty() && !channel_.handshaking()));
 }
 
 // A writable socket only wakes the loop: send() follows at the end of the turn.
