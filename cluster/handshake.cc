@@ -147,6 +147,7 @@ Handshake::Proof Handshake::proof_of(Role role) const {
     encoder.bytes({hello->nonce.data(), hello->nonce.size()});
     encoder.u64(hello->process);
   }
+  if (!binding_.empty()) encoder.bytes(binding_);
   Proof proof;
   unsigned size = 0;
   const auto* const made = HMAC(EVP_sha256(), nodes_.secret.data(), static_cast<int>(nodes_.secret.size()),

@@ -8,11 +8,13 @@
 //   accepting  → proof <32 bytes>
 //
 // Each is a RESP array of bulk strings; "1" is the version of the protocol. A proof is HMAC-SHA256, keyed with the
-// secret, of who makes it (the connecting or the accepting side) and of both hellos; further words of a hello or proof
-// are skipped. The process is an identity that changes with each start of a node. Who has a wrong version, cluster or
-// name is refused only where a wrong proof would be, so a stranger does not learn which half was wrong.
+// secret, of who makes it (the connecting or the accepting side), of both hellos and, over TLS, of the very connection,
+// so that nobody in between can pass proofs on; further words of a hello or proof are skipped. The process is an
+// identity that changes with each start of a node. Who has a wrong version, cluster or name is refused only where a
+// wrong proof would be, so a stranger does not learn which half was wrong.
 //
-// It authenticates, it does not encrypt: where others can change what goes over the wire, use TLS below it.
+// It authenticates, it does not encrypt: where others can read or change what goes over the wire, use TLS below it
+// (channel.h).
 //
 // A pure state machine: no sockets, no clock, no randomness of its own. Any thread, one per connection.
 #pragma once
@@ -48,6 +50,9 @@ class Handshake {
 
   // Of the connecting side, once the connection is there: appends its hello.
   void begin(resp::OutputBuffer& out);
+  // Before receive(), the same each time: what only the two ends of this connection know (Channel::binding()); empty:
+  // nothing.
+  void bind(std::string connection) { binding_ = std::move(connection); }
   // Takes a message of the other side and appends what is to be answered. After an error, which says for the log what
   // is wrong, the connection is to be closed without another word. Precondition: neither done nor failed.
   Result<> receive(std::span<const std::string_view> words, resp::OutputBuffer& out);
@@ -85,6 +90,7 @@ class Handshake {
   State state_ = State::kHello;
   const Nodes& nodes_;
   const std::string expected_;
+  std::string binding_;
   Hello own_;
   Hello peer_;
   std::optional<Error> judgement_;  // what is wrong with the other's hello

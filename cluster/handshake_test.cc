@@ -276,6 +276,17 @@ BOOST_AUTO_TEST_CASE(the_connecting_side_knows_whom_it_means) {
   BOOST_TEST(says(itself.connecting.handshake.unfinished().message, "calls itself n1, as this node does"));
 }
 
+BOOST_AUTO_TEST_CASE(a_proof_is_of_its_connection) {
+  for (const bool same : {true, false}) {
+    Pair pair;
+    pair.connecting.handshake.bind("one connection");
+    pair.accepting.handshake.bind(same ? "one connection" : "another");
+    pair.run();
+    BOOST_TEST(pair.accepting.handshake.done() == same);
+    if (!same) BOOST_TEST(says(pair.accepting.error, "does not know the cluster's secret"));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(names_that_are_none_do_not_get_into_the_log) {
   BOOST_TEST(says(refusal_of(hello("1", "x\r\nfake line", "n1")), "belongs to the cluster (not a name)"));
   BOOST_TEST(says(refusal_of(hello("1", "capstan", std::string_view("\0\x1b[2J", 5))), "calls itself (not a name)"));

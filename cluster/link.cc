@@ -1,7 +1,6 @@
 #include "cluster/link.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -28,16 +27,16 @@ event* make_event(event_base* base, int descriptor, short what, event_callback_f
 
 }  // namespace
 
-Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, int descriptor, State state, std::string where,
+Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, Channel channel, State state, std::string where,
            Handshake handshake)
     : owner_(owner),
       limits_(limits),
-      descriptor_(descriptor),
+      channel_(std::move(channel)),
       state_(state),
       where_(std::move(where)),
       handshake_(std::move(handshake)),
-      read_event_(make_event(base, descriptor, EV_READ | EV_PERSIST, &Link::on_readable, this)),
-      write_event_(make_event(base, descriptor, EV_WRITE | EV_PERSIST, &Link::on_writable, this)),
+      read_event_(make_event(base, channel_.descriptor(), EV_READ | EV_PERSIST, &Link::on_readable, this)),
+      write_event_(make_event(base, channel_.descriptor(), EV_WRITE | EV_PERSIST, &Link::on_writable, this)),
       deadline_(make_event(base, -1, 0, &Link::on_deadline, this)),
       parser_limits_{.max_bulk_bytes = limits.max_message_bytes},
       received_(parser_limits_),
@@ -54,34 +53,33 @@ Link::Link(event_base* base, Owner& owner, const LinkLimits& limits, int descrip
 
 Link::~Link() {
   for (event* const each : {read_event_, write_event_, deadline_}) event_free(each);
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void Link::close(const Error& why) {
   if (dead()) return;
   for (event* const each : {read_event_, write_event_, deadline_}) CHECK(event_del(each) == 0);
-  ::close(descriptor_);
-  descriptor_ = -1;
+  channel_.close();
   owner_.on_broken(*this, why);
 }
 
 // What there is to say about a connection that ended for a reason of no interest by itself.
-Error Link::ended(std::string what) const {
-  if (state_ == State::kConnecting || proven()) return Error{ErrorCode::kIo, std::move(what)};
-  return Error{ErrorCode::kInvalid, what + ": " + handshake_.unfinished().message};
+Error Link::ended(Error why) const {
+  if (state_ == State::kConnecting || proven() || why.code == ErrorCode::kInvalid) return why;
+  const Error unfinished = channel_.handshaking() ? channel_.unfinished() : handshake_.unfinished();
+  return Error{ErrorCode::kInvalid, why.message + ": " + unfinished.message};
 }
 
 // ---- the handshake
 
 void Link::on_deadline(evutil_socket_t, short, void* self) {
   auto* const link = static_cast<Link*>(self);
-  link->close(link->ended("no answer in time"));
+  link->close(link->ended(Error{ErrorCode::kIo, "no answer in time"}));
 }
 
 void Link::finish_connecting() {
   int error = 0;
   socklen_t size = sizeof error;
-  CHECK(getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
+  CHECK(getsockopt(channel_.descriptor(), SOL_SOCKET, SO_ERROR, &error, &size) == 0);
   if (error != 0) return close(system_error(error, "cannot connect"));
   state_ = State::kConnected;
   want_writes(false);
@@ -91,6 +89,7 @@ void Link::finish_connecting() {
 
 void Link::advance_handshake(size_t bytes) {
   handshake_bytes_ += bytes;
+  handshake_.bind(channel_.binding());
   const Result<> taken = handshake_.receive(received_.words, urgent_);
   if (!taken) return close(taken.error());
   if (!handshake_.done()) return;
@@ -101,12 +100,17 @@ void Link::advance_handshake(size_t bytes) {
 
 // ---- receiving
 
-void Link::on_readable(evutil_socket_t, short, void* self) { static_cast<Link*>(self)->receive(); }
+void Link::on_readable(evutil_socket_t, short, void* self) {
+  auto* const link = static_cast<Link*>(self);
+  do {
+    link->receive();
+  } while (!link->dead() && link->channel_.holds_more());
+}
 
 void Link::receive() {
   if (!received_.input.empty()) return receive_into_own();
   const std::span<char> room = owner_.receive_room();
-  const ssize_t bytes = recv(descriptor_, room.data(), room.size(), 0);
+  const ssize_t bytes = channel_.receive(room);
   if (!received(bytes)) return;
   const std::string_view input(room.data(), static_cast<size_t>(bytes));
   const size_t done = process(received_, input);
@@ -117,19 +121,17 @@ void Link::receive() {
 void Link::receive_into_own() {
   resp::OutputBuffer& input = received_.input;
   const size_t wanted = proven() ? std::max(received_.parser.needed(), kReadBytes) : kMaxHandshakeBytes;
-  const ssize_t bytes = recv(descriptor_, input.prepare(wanted), wanted, 0);
+  const ssize_t bytes = channel_.receive({input.prepare(wanted), wanted});
   if (!received(bytes)) return;
   input.commit(static_cast<size_t>(bytes));
   input.consume(process(received_, input.view()));
 }
 
 bool Link::received(ssize_t result) {
-  if (result > 0) [[likely]] {
-    heard_ = true;
+  if (result > 0) [[likely]]
     return true;
-  }
   if (result < 0 && would_block(errno)) return false;
-  close(ended(result == 0 ? "it closed the connection" : system_error(errno, "cannot receive").message));
+  close(ended(result == 0 ? Error{ErrorCode::kIo, "it closed the connection"} : channel_.failure("cannot receive")));
   return false;
 }
 
@@ -143,7 +145,9 @@ size_t Link::process(Stream& stream, std::string_view input) {
     done += parsed.consumed;
     // A line of words is RESP for a client alone.
     if (parsed.outcome == resp::Outcome::kError || parsed.in_parser) {
-      close(protocol_error("it sent bytes that are no RESP array"));
+      const bool tls = !proven() && begins_as_tls(rest);
+      close(protocol_error(std::string("it sent bytes that are no RESP array") +
+                           (tls ? ", but TLS; is tls-cluster the same on both nodes?" : "")));
     } else if (parsed.outcome == resp::Outcome::kIncomplete) {
       if (rest.size() + stream.parser.needed() > max_bytes()) close(protocol_error("its message is too large"));
       if (!proven()) handshake_bytes_ += parsed.consumed;  // arrays without words
@@ -224,17 +228,18 @@ void Link::take_piece() {
 void Link::send() {
   if (dead() || state_ == State::kConnecting) return;
   note_frame();
-  if (output_.empty()) fill_output();
-  if (!output_.empty()) {
-    const ssize_t bytes = ::send(descriptor_, output_.view().data(), output_.size(), MSG_NOSIGNAL);
-    if (bytes < 0 && !would_block(errno)) return close(ended(system_error(errno, "cannot send").message));
+  if (output_.empty() && channel_.unsent() == 0) fill_output();
+  if (!output_.empty() || channel_.unsent() > 0) {
+    const ssize_t bytes = channel_.send(output_.view());
+    if (bytes < 0 && !would_block(errno)) return close(ended(channel_.failure("cannot send")));
     if (bytes > 0) output_.consume(static_cast<size_t>(bytes));
   }
   if (backlog() == 0) largest_frame_bytes_ = 0;
   if (overflowed_ || overflows()) {
     return close(Error{ErrorCode::kFull, "it does not read: " + std::to_string(backlog()) + " bytes wait"});
   }
-  want_writes(backlog() > 0);
+  // Not while TLS waits for the other side: the socket is writable all the time.
+  want_writes(channel_.unsent() > 0 || (backlog() > 0 && !channel_.handshaking()));
 }
 
 // A writable socket only wakes the loop: send() follows at the end of the turn.

@@ -1,5 +1,5 @@
-// One connection to another node, from its handshake on (handshake.h): framing, one recv per readiness, one send per
-// turn, bounds. Which links there are is the matter of links.h.
+// One connection to another node, from its handshake on (handshake.h): framing, one receive per readiness, one send per
+// turn, bounds. What it is made of is the matter of channel.h, which links there are that of links.h.
 //
 // Messages keep their order, except that urgent ones go first: a large value on its way must not delay heartbeats and
 // votes. Of more than kPartBytes each turn sends one piece, as a message of its own, and before it what is urgent; the
@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "cluster/channel.h"
 #include "cluster/handshake.h"
 #include "resp/output_buffer.h"
 #include "resp/parser.h"
@@ -32,7 +33,7 @@ struct LinkLimits {
   // Of output that waits, besides the largest message in it: a single message may be larger than all that may wait
   // behind it. More breaks the link: a peer that does not read is as good as gone.
   size_t max_backlog_bytes = size_t{64} << 20;
-  // From the start of the connection to the last proof.
+  // From the start of the connection to the last proof; TLS's handshake is part of it.
   int64_t handshake_timeout_ms = 2000;
 };
 
@@ -56,8 +57,8 @@ class Link {
   static constexpr size_t kPartBytes = size_t{128} << 10;
   static constexpr std::string_view kPartMessage = "part";
 
-  // Takes the descriptor over: a socket that is being connected, or one that was accepted. `where`: for the log.
-  Link(event_base* base, Owner& owner, const LinkLimits& limits, int descriptor, State state, std::string where,
+  // The channel is over a socket that is being connected, or one that was accepted. `where`: for the log.
+  Link(event_base* base, Owner& owner, const LinkLimits& limits, Channel channel, State state, std::string where,
        Handshake handshake);
   // Says nothing to the owner.
   ~Link();
@@ -73,14 +74,14 @@ class Link {
   // Breaks the link. The owner's on_broken() is called before this returns.
   void close(const Error& why);
 
-  bool dead() const { return descriptor_ < 0; }
+  bool dead() const { return channel_.descriptor() < 0; }
   bool proven() const { return handshake_.done(); }
   const std::string& peer() const { return handshake_.peer(); }
   uint64_t peer_process() const { return handshake_.peer_process(); }
   const std::string& where() const { return where_; }
-  size_t backlog() const { return output_.size() + urgent_.size() + ordered_.size(); }
+  size_t backlog() const { return output_.size() + urgent_.size() + ordered_.size() + channel_.unsent(); }
   // The other side has sent at least a byte.
-  bool heard() const { return heard_; }
+  bool heard() const { return channel_.heard(); }
 
  private:
   struct Stream {
@@ -107,16 +108,15 @@ class Link {
   void take_piece();
   bool overflows() const { return backlog() > limits_.max_backlog_bytes + largest_frame_bytes_; }
   void want_writes(bool wanted);
-  Error ended(std::string what) const;
+  Error ended(Error why) const;
 
   Owner& owner_;
   const LinkLimits& limits_;
-  int descriptor_;  // -1: dead
+  Channel channel_;  // closed: dead
   State state_;
   const std::string where_;
   Handshake handshake_;
   size_t handshake_bytes_ = 0;  // received in whole messages
-  bool heard_ = false;
   event* read_event_;
   event* write_event_;
   event* deadline_;

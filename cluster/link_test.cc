@@ -1,4 +1,4 @@
-// One connection, seen from both ends: what comes through, and what breaks it.
+// One connection, seen from both ends: what comes through, and what breaks it. Plain and with TLS.
 #include "cluster/link.h"
 
 #include <fcntl.h>
@@ -9,10 +9,12 @@
 #include <boost/test/unit_test.hpp>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "cluster/address.h"
 #include "cluster/loop_testing.h"
+#include "cluster/tls_testing.h"
 #include "resp/writer.h"
 
 namespace capstan::cluster {
@@ -20,6 +22,7 @@ namespace capstan::cluster {
 namespace {
 
 using Role = Handshake::Role;
+using Side = Channel::Side;
 
 Nodes nodes_as(const std::string& me) {
   Nodes nodes;
@@ -45,10 +48,10 @@ bool says(const std::string& text, std::string_view part) { return text.find(par
 // One end: a link and what its owner was told.
 class End : private Link::Owner {
  public:
-  End(TestLoop& loop, const LinkLimits& limits, int descriptor, Role role, Link::State state)
+  End(TestLoop& loop, const LinkLimits& limits, Channel channel, Role role, Link::State state)
       : limits_(limits),
         room_(size_t{256} << 10),
-        link_(loop.base(), *this, limits_, descriptor, state, "here",
+        link_(loop.base(), *this, limits_, std::move(channel), state, "here",
               Handshake(role, role == Role::kConnecting ? kFirst : kSecond, role == Role::kConnecting ? "n2" : "",
                         Nonce{}, 7)) {}
 
@@ -82,64 +85,88 @@ class End : private Link::Owner {
   Link link_;
 };
 
-// Two ends of one connection, or one end and a bare socket.
-struct World {
-  explicit World(LinkLimits of_accepting = {}) : limits(of_accepting) {
-    int ends[2];
-    BOOST_TEST_REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    accepting = std::make_unique<End>(loop, limits, ends[0], Role::kAccepting, Link::State::kConnected);
-    other_descriptor = ends[1];
+std::pair<int, int> socket_pair() {
+  int ends[2];
+  BOOST_TEST_REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+  return {ends[0], ends[1]};
+}
+
+// Two ends of one connection, or one end and a stranger at the other. Of what kind the two are, and what may be
+// different if it is not the same.
+struct MixedWorld {
+  using Context = std::shared_ptr<const TlsContext>;
+
+  MixedWorld(const Context& of_accepting, Context of_other, const LinkLimits& of_limits = {})
+      : limits(of_limits), other_context(std::move(of_other)) {
+    accepting = std::make_unique<End>(loop, limits, Channel(sockets.first, of_accepting.get(), Side::kAccepting),
+                                      Role::kAccepting, Link::State::kConnected);
+    stranger = std::make_unique<Channel>(sockets.second, other_context.get(), Side::kConnecting);
     loop.after_turn([this] {
+      ++turns;
       accepting->link().send();
       if (connecting) connecting->link().send();
     });
   }
-  ~World() {
-    if (!connecting) close_socket();
-  }
 
+  // The other end becomes a link.
   void connect() {
     connecting =
-        std::make_unique<End>(loop, LinkLimits{}, other_descriptor, Role::kConnecting, Link::State::kConnecting);
+        std::make_unique<End>(loop, LinkLimits{}, std::move(*stranger), Role::kConnecting, Link::State::kConnecting);
   }
   void prove() {
     connect();
     BOOST_TEST_REQUIRE(loop.until([this] { return accepting->proven && connecting->proven; }));
   }
-  // From the bare socket.
+  // From the stranger; as much as there is time for.
   void write(std::string_view bytes) {
-    BOOST_TEST_REQUIRE(::send(other_descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
-                       static_cast<ssize_t>(bytes.size()));
-  }
-  void close_socket() {
-    if (other_descriptor >= 0) close(other_descriptor);
-    other_descriptor = -1;
+    BOOST_TEST_REQUIRE(loop.until([&] {
+      char ignored[1000];
+      stranger->receive(ignored);
+      const ssize_t sent = stranger->send(bytes);
+      if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
+      return bytes.empty() || !accepting->broken.empty();
+    }));
   }
   // Why the accepting end broke.
-  std::string broken() {
-    BOOST_TEST_REQUIRE(loop.until([this] { return !accepting->broken.empty(); }));
-    BOOST_TEST(accepting->broken.size() == 1u);
-    return accepting->broken[0];
-  }
-  // What a stranger gets for these bytes.
-  static std::string refusal_of(std::string_view bytes) {
-    World world;
-    world.write(bytes);
-    return world.broken();
+  std::string broken() { return broken(*accepting); }
+  std::string broken(const End& end) {
+    BOOST_TEST_REQUIRE(loop.until([&] { return !end.broken.empty(); }));
+    BOOST_TEST(end.broken.size() == 1u);
+    return end.broken[0];
   }
 
   TestLoop loop;
-  LinkLimits limits;
+  int turns = 0;
+  const LinkLimits limits;
+  const Context other_context;
+  const std::pair<int, int> sockets = socket_pair();
   std::unique_ptr<End> accepting;
   std::unique_ptr<End> connecting;
-  int other_descriptor;
+  std::unique_ptr<Channel> stranger;
 };
+
+// Both are of the same kind.
+template <typename Kind>
+struct WorldOf : MixedWorld {
+  explicit WorldOf(const LinkLimits& of_accepting = {}) : MixedWorld(Kind::context(), Kind::context(), of_accepting) {}
+
+  // What a stranger gets for these bytes.
+  static std::string refusal_of(std::string_view bytes) {
+    WorldOf world;
+    world.write(bytes);
+    return world.broken();
+  }
+};
+
+using PlainWorld = WorldOf<PlainChannels>;
+using TlsWorld = WorldOf<TlsChannels>;
+using Worlds = std::tuple<PlainWorld, TlsWorld>;
 
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(link_test)
 
-BOOST_AUTO_TEST_CASE(two_ends_prove_who_they_are_and_exchange_messages) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(two_ends_prove_who_they_are_and_exchange_messages, World, Worlds) {
   World world;
   world.prove();
   BOOST_TEST(world.accepting->link().peer() == "n1");
@@ -155,7 +182,7 @@ BOOST_AUTO_TEST_CASE(two_ends_prove_who_they_are_and_exchange_messages) {
   BOOST_TEST(world.connecting->link().backlog() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(the_side_that_is_proven_first_may_send_at_once) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(the_side_that_is_proven_first_may_send_at_once, World, Worlds) {
   World world;
   world.connect();
   BOOST_TEST_REQUIRE(world.loop.until([&] { return world.accepting->proven; }));
@@ -164,7 +191,7 @@ BOOST_AUTO_TEST_CASE(the_side_that_is_proven_first_may_send_at_once) {
   BOOST_TEST_REQUIRE(world.loop.until([&] { return world.connecting->messages.size() == 1000; }));
 }
 
-BOOST_AUTO_TEST_CASE(pieces_do_not_matter) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(pieces_do_not_matter, World, Worlds) {
   World world;
   world.prove();
   const std::string bytes = array({"one", "word"}) + array({"two", std::string(1000, 'x')});
@@ -177,7 +204,7 @@ BOOST_AUTO_TEST_CASE(pieces_do_not_matter) {
   BOOST_TEST(world.accepting->messages[1][1] == std::string(1000, 'x'));
 }
 
-BOOST_AUTO_TEST_CASE(a_message_may_be_larger_than_what_may_wait_behind_it) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_message_may_be_larger_than_what_may_wait_behind_it, World, Worlds) {
   LinkLimits limits;
   limits.max_backlog_bytes = 64 << 10;
   World world(limits);
@@ -192,7 +219,31 @@ BOOST_AUTO_TEST_CASE(a_message_may_be_larger_than_what_may_wait_behind_it) {
   BOOST_TEST(world.accepting->broken.empty());
 }
 
-BOOST_AUTO_TEST_CASE(a_message_above_the_limit_breaks_the_link_as_soon_as_it_is_announced) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(large_and_small_messages_go_both_ways_at_once_through_small_buffers, World, Worlds) {
+  World world;
+  for (const int descriptor : {world.sockets.first, world.sockets.second}) {
+    const int bytes = 1;  // as small as the system lets them be
+    BOOST_TEST_REQUIRE(setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+  }
+  world.prove();
+  const std::string large(2 << 20, 'x');
+  constexpr size_t kSmall = 10'000;
+  for (End* const end : {world.accepting.get(), world.connecting.get()}) {
+    end->append(array({"large", large}));
+    for (size_t i = 0; i < kSmall; ++i) end->append(array({"small", std::to_string(i)}));
+    end->append(array({"large", large}));
+  }
+  BOOST_TEST_REQUIRE(world.loop.until([&] {
+    return world.accepting->messages.size() == kSmall + 2 && world.connecting->messages.size() == kSmall + 2;
+  }));
+  for (const End* const end : {world.accepting.get(), world.connecting.get()}) {
+    BOOST_TEST((end->messages.front()[1] == large && end->messages.back()[1] == large));
+    for (size_t i = 0; i < kSmall; ++i) BOOST_TEST_REQUIRE(end->messages[i + 1][1] == std::to_string(i));
+  }
+  BOOST_TEST(world.accepting->link().backlog() + world.connecting->link().backlog() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_message_above_the_limit_breaks_the_link_as_soon_as_it_is_announced, World, Worlds) {
   LinkLimits limits;
   limits.max_message_bytes = 1000;
   World world(limits);
@@ -205,7 +256,7 @@ BOOST_AUTO_TEST_CASE(a_message_above_the_limit_breaks_the_link_as_soon_as_it_is_
   BOOST_TEST_REQUIRE(world.loop.until([&] { return !world.connecting->broken.empty(); }));
 }
 
-BOOST_AUTO_TEST_CASE(many_small_words_are_a_large_message_too) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(many_small_words_are_a_large_message_too, World, Worlds) {
   LinkLimits limits;
   limits.max_message_bytes = 1000;
   World world(limits);
@@ -216,7 +267,7 @@ BOOST_AUTO_TEST_CASE(many_small_words_are_a_large_message_too) {
   BOOST_TEST(says(world.broken(), "its message is too large"));
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_as_good_as_gone) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_peer_that_does_not_read_is_as_good_as_gone, World, Worlds) {
   LinkLimits limits;
   limits.max_backlog_bytes = 1 << 20;
   World world(limits);
@@ -232,7 +283,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_as_good_as_gone) {
   BOOST_TEST((world.accepting->code == ErrorCode::kFull));
 }
 
-BOOST_AUTO_TEST_CASE(garbage_breaks_it_before_the_proof_and_after) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(garbage_breaks_it_before_the_proof_and_after, World, Worlds) {
   BOOST_TEST(says(World::refusal_of("GET / HTTP/1.1\r\n\r\n"), "no RESP array"));
   BOOST_TEST(says(World::refusal_of("\x16\x03\x01"), "no RESP array"));
   BOOST_TEST(says(World::refusal_of("*0\r\nPING\r\n"), "no RESP array"));
@@ -246,7 +297,7 @@ BOOST_AUTO_TEST_CASE(garbage_breaks_it_before_the_proof_and_after) {
   BOOST_TEST(world.accepting->messages.size() == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(a_stranger_may_send_four_kilobytes) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_stranger_may_send_four_kilobytes, World, Worlds) {
   BOOST_TEST(says(World::refusal_of("*6\r\n$5\r\nhello\r\n$1\r\n1\r\n$5000\r\n"), "too large"));
   BOOST_TEST(says(World::refusal_of("*6\r\n$5\r\nhello\r\n$1\r\n1\r\n$4090\r\n"), "too large"));
   BOOST_TEST(says(World::refusal_of("*100000\r\n"), "no RESP array"));
@@ -255,7 +306,7 @@ BOOST_AUTO_TEST_CASE(a_stranger_may_send_four_kilobytes) {
   BOOST_TEST(says(World::refusal_of(hello + array({"proof", std::string(4040, 'x')})), "too large"));
 }
 
-BOOST_AUTO_TEST_CASE(arrays_without_words_count_for_a_stranger) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(arrays_without_words_count_for_a_stranger, World, Worlds) {
   World world;
   const auto no_more = [&] {
     if (world.accepting->broken.empty()) world.write("*0\r\n*0\r\n");
@@ -265,7 +316,7 @@ BOOST_AUTO_TEST_CASE(arrays_without_words_count_for_a_stranger) {
   BOOST_TEST(says(world.broken(), "too large"));
 }
 
-BOOST_AUTO_TEST_CASE(the_end_of_the_other_side_is_noticed_at_once) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(the_end_of_the_other_side_is_noticed_at_once, World, Worlds) {
   World world;
   world.prove();
   world.connecting->link().close(Error{ErrorCode::kIo, "enough"});
@@ -274,7 +325,7 @@ BOOST_AUTO_TEST_CASE(the_end_of_the_other_side_is_noticed_at_once) {
   BOOST_TEST((world.accepting->code == ErrorCode::kIo));
 }
 
-BOOST_AUTO_TEST_CASE(messages_before_the_end_are_delivered) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(messages_before_the_end_are_delivered, World, Worlds) {
   World world;
   world.prove();
   for (int i = 0; i < 10; ++i) world.connecting->append(array({"last words"}));
@@ -284,7 +335,7 @@ BOOST_AUTO_TEST_CASE(messages_before_the_end_are_delivered) {
   BOOST_TEST(world.accepting->messages.size() == 10u);
 }
 
-BOOST_AUTO_TEST_CASE(sending_to_who_is_gone_is_no_signal) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(sending_to_who_is_gone_is_no_signal, World, Worlds) {
   World world;
   world.prove();
   world.connecting->link().close(Error{ErrorCode::kIo, "enough"});
@@ -293,7 +344,7 @@ BOOST_AUTO_TEST_CASE(sending_to_who_is_gone_is_no_signal) {
   world.broken();
 }
 
-BOOST_AUTO_TEST_CASE(a_link_may_be_closed_in_a_message) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_link_may_be_closed_in_a_message, World, Worlds) {
   World world;
   world.prove();
   world.accepting->close_at_message = true;
@@ -305,10 +356,10 @@ BOOST_AUTO_TEST_CASE(a_link_may_be_closed_in_a_message) {
 BOOST_AUTO_TEST_CASE(who_proves_nothing_in_time_is_closed) {
   LinkLimits limits;
   limits.handshake_timeout_ms = 20;
-  World silent(limits);
+  PlainWorld silent(limits);
   BOOST_TEST(silent.broken() == "no answer in time: it said no hello");
   BOOST_TEST(!silent.accepting->link().heard());
-  World slow(limits);
+  PlainWorld slow(limits);
   slow.write(array({"hello", "1", "capstan", "n1", "0123456789abcdef", "process!"}));
   BOOST_TEST(says(slow.broken(), "no answer in time: it said hello, but proved nothing"));
   BOOST_TEST(slow.accepting->link().heard());
@@ -317,17 +368,17 @@ BOOST_AUTO_TEST_CASE(who_proves_nothing_in_time_is_closed) {
 BOOST_AUTO_TEST_CASE(the_deadline_is_over_with_the_proof) {
   LinkLimits limits;
   limits.handshake_timeout_ms = 20;
-  World world(limits);
+  PlainWorld world(limits);
   world.prove();
-  World later(limits);  // its deadline passes after the other's
+  PlainWorld later(limits);  // its deadline passes after the other's
   later.broken();
   world.loop.turn();
   BOOST_TEST(world.accepting->broken.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_stranger_that_leaves_is_described) {
-  World world;
-  world.close_socket();
+  PlainWorld world;
+  world.stranger.reset();
   BOOST_TEST(world.broken() == "it closed the connection: it said no hello");
 }
 
@@ -341,10 +392,120 @@ BOOST_AUTO_TEST_CASE(a_connection_that_is_refused_breaks_the_link) {
   BOOST_TEST_REQUIRE(getsockname(bound, nobody.get(), &nobody.size) == 0);
   const Result<int> descriptor = connect_to(nobody);
   BOOST_TEST_REQUIRE(descriptor.ok());
-  End end(loop, LinkLimits{}, *descriptor, Role::kConnecting, Link::State::kConnecting);
+  End end(loop, LinkLimits{}, Channel(*descriptor, nullptr, Side::kConnecting), Role::kConnecting,
+          Link::State::kConnecting);
   BOOST_TEST_REQUIRE(loop.until([&] { return !end.broken.empty(); }));
   BOOST_TEST(end.broken[0] == "cannot connect: Connection refused");
   close(bound);
+}
+
+// ---- TLS
+
+constexpr std::string_view kNoHandshake = "it did not finish the TLS handshake; is tls-cluster the same on both nodes?";
+
+BOOST_AUTO_TEST_CASE(a_plain_node_and_one_with_tls_refuse_each_other) {
+  const std::string tls_at_a_plain_node =
+      "it sent bytes that are no RESP array, but TLS; is tls-cluster the same on both nodes?";
+  MixedWorld plain_connects(TlsChannels::context(), nullptr);
+  plain_connects.connect();
+  BOOST_TEST(plain_connects.broken() == "it does not speak TLS; is tls-cluster the same on both nodes?");
+  BOOST_TEST(plain_connects.accepting->link().heard());
+  BOOST_TEST(plain_connects.broken(*plain_connects.connecting) == tls_at_a_plain_node);
+  MixedWorld tls_connects(nullptr, TlsChannels::context());
+  tls_connects.connect();
+  BOOST_TEST(tls_connects.broken() == tls_at_a_plain_node);
+  BOOST_TEST(tls_connects.broken(*tls_connects.connecting) == "it closed the connection: " + std::string(kNoHandshake));
+}
+
+BOOST_AUTO_TEST_CASE(a_node_of_a_foreign_authority_is_refused) {
+  MixedWorld world(TlsChannels::context(), foreign_authority().context("n1"));
+  world.connect();
+  BOOST_TEST(world.broken(*world.connecting) ==
+             "its certificate is refused: self-signed certificate in certificate chain");
+  BOOST_TEST(world.broken() == "it refuses to speak TLS with this node: tlsv1 alert unknown ca");
+  BOOST_TEST((world.accepting->code == ErrorCode::kInvalid && world.connecting->code == ErrorCode::kInvalid));
+  BOOST_TEST((!world.accepting->proven && !world.connecting->proven));
+}
+
+// A plain connection leaves that to who runs the network.
+BOOST_AUTO_TEST_CASE_TEMPLATE(nobody_between_two_nodes_can_pass_proofs_on, World, Worlds) {
+  World world;
+  const auto [end, between] = socket_pair();
+  world.connecting =
+      std::make_unique<End>(world.loop, LinkLimits{}, Channel(end, world.other_context.get(), Side::kConnecting),
+                            Role::kConnecting, Link::State::kConnecting);
+  Channel other(between, world.other_context.get(), Side::kAccepting);
+  std::string there;
+  std::string back;
+  const auto pass = [](Channel& from, Channel& to, std::string& bytes) {
+    char room[1000];
+    const ssize_t received = from.receive(room);
+    if (received > 0) bytes.append(room, static_cast<size_t>(received));
+    const ssize_t sent = bytes.empty() ? 0 : to.send(bytes);
+    if (sent > 0) bytes.erase(0, static_cast<size_t>(sent));
+  };
+  BOOST_TEST_REQUIRE(world.loop.until([&] {
+    pass(other, *world.stranger, there);
+    pass(*world.stranger, other, back);
+    return world.accepting->proven || !world.accepting->broken.empty();
+  }));
+  if (world.other_context == nullptr) {
+    BOOST_TEST(world.accepting->proven);
+  } else {
+    BOOST_TEST(world.broken() == "it calls itself n1, but does not know the cluster's secret");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_handshake_that_has_no_room_to_write_waits_for_it) {
+  TlsWorld world;
+  const auto waits = [&world] { return event_base_get_num_events(world.loop.base(), EVENT_BASE_COUNT_ADDED); };
+  const int at_first = waits();
+  char room[100'000];
+  world.stranger->receive(room);  // sends its hello
+  // Fills the accepting side's way.
+  const std::string filler(100'000, 'x');
+  while (::send(world.sockets.first, filler.data(), filler.size(), 0) > 0) {
+  }
+  BOOST_TEST_REQUIRE(world.loop.until([&] { return world.accepting->link().backlog() > 0; }));
+  BOOST_TEST(waits() == at_first + 1);
+  while (recv(world.sockets.second, room, sizeof room, 0) > 0) {
+  }
+  BOOST_TEST_REQUIRE(world.loop.until([&] {
+    world.stranger->receive(room);
+    return !world.stranger->handshaking();
+  }));
+  BOOST_TEST(world.accepting->link().backlog() == 0u);
+  BOOST_TEST(waits() == at_first);
+}
+
+// The loop of a test turns every few milliseconds, and else only for something.
+BOOST_AUTO_TEST_CASE(half_a_handshake_ends_in_time_and_costs_nothing) {
+  constexpr int kManyTurns = 500;
+  LinkLimits limits;
+  limits.handshake_timeout_ms = 100;
+  MixedWorld world(TlsChannels::context(), nullptr, limits);
+  world.write(std::string("\x16\x03\x01\x02\x00\x01", 6));
+  BOOST_TEST(world.broken() == "no answer in time: " + std::string(kNoHandshake));
+  BOOST_TEST(world.turns < kManyTurns);
+  // Who connects has something to send meanwhile.
+  const auto [socket, silent] = socket_pair();
+  world.connecting =
+      std::make_unique<End>(world.loop, limits, Channel(socket, TlsChannels::context().get(), Side::kConnecting),
+                            Role::kConnecting, Link::State::kConnecting);
+  BOOST_TEST(world.broken(*world.connecting) == "no answer in time: " + std::string(kNoHandshake));
+  BOOST_TEST(world.turns < 2 * kManyTurns);
+  close(silent);
+}
+
+BOOST_AUTO_TEST_CASE(who_leaves_in_the_handshake_is_described) {
+  TlsWorld silent;
+  silent.stranger.reset();
+  BOOST_TEST(silent.broken() == "it closed the connection: " + std::string(kNoHandshake));
+  BOOST_TEST(!silent.accepting->link().heard());
+  MixedWorld halfway(TlsChannels::context(), nullptr);
+  halfway.write("\x16\x03\x01");
+  halfway.stranger.reset();
+  BOOST_TEST(halfway.broken() == "it closed the connection: " + std::string(kNoHandshake));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -168,8 +168,9 @@ void Links::admit(int descriptor, const SocketAddress& from) {
     bury_dead_strangers();
   }
   prepare_socket(descriptor);
-  strangers_.push_back(std::make_unique<Link>(base_, owner(), options_.link, descriptor, Link::State::kConnected,
-                                              from.host(), new_handshake(Handshake::Role::kAccepting, "")));
+  strangers_.push_back(std::make_unique<Link>(
+      base_, owner(), options_.link, Channel(descriptor, options_.tls.get(), Channel::Side::kAccepting),
+      Link::State::kConnected, from.host(), new_handshake(Handshake::Role::kAccepting, "")));
 }
 
 Handshake Links::new_handshake(Handshake::Role role, const std::string& expected) const {
@@ -199,9 +200,10 @@ void Links::dial(Peer& peer) {
 void Links::dial_at(Peer& peer, const SocketAddress& address) {
   const Result<int> descriptor = connect_to(address);
   if (!descriptor) return retry_later(peer, descriptor.error());
-  peer.dialing = std::make_unique<Link>(base_, owner(), options_.link, *descriptor, Link::State::kConnecting,
-                                        host_and_port(address.host(), peer.node->cluster_port),
-                                        new_handshake(Handshake::Role::kConnecting, peer.node->name));
+  peer.dialing = std::make_unique<Link>(
+      base_, owner(), options_.link, Channel(*descriptor, options_.tls.get(), Channel::Side::kConnecting),
+      Link::State::kConnecting, host_and_port(address.host(), peer.node->cluster_port),
+      new_handshake(Handshake::Role::kConnecting, peer.node->name));
 }
 
 void Links::retry_in(Peer& peer, int64_t ms) {

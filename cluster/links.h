@@ -22,12 +22,15 @@
 #include "cluster/address.h"
 #include "cluster/link.h"
 #include "cluster/nodes.h"
+#include "cluster/tls_context.h"
 #include "resp/output_buffer.h"
 
 namespace capstan::cluster {
 
 struct LinksOptions {
   LinkLimits link;
+  // nullptr: plain connections. One that is of the other kind than the peer's is refused.
+  std::shared_ptr<const TlsContext> tls;
   // Where to listen; empty: at this node's own host of the list.
   std::string listen_host;
   // Connections that were accepted and have not proved who they are. One more costs the oldest of them its place: who

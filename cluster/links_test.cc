@@ -1,4 +1,5 @@
 // Several nodes in one process, over real sockets of the loopback: they find each other, talk, break and come back.
+// Over plain connections and over TLS.
 #include "cluster/links.h"
 
 #include <sys/socket.h>
@@ -8,11 +9,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/random.h"
 #include "base/random_testing.h"
 #include "cluster/loop_testing.h"
+#include "cluster/tls_testing.h"
 #include "resp/writer.h"
 
 namespace capstan::cluster {
@@ -96,17 +99,24 @@ struct Member {
 };
 
 // Nodes n1 … of one loop. `other_loop`: for nodes that are to stand still.
-class World {
+template <typename Kind>
+class WorldOf {
  public:
-  World() {
+  WorldOf() {
     loop.after_turn([this] { flush(loop); });
     other_loop.after_turn([this] { flush(other_loop); });
   }
 
-  Member& add(const std::string& me, size_t count, const LinksOptions& options = {}) {
+  static LinksOptions options() {
+    LinksOptions made;
+    made.tls = Kind::context();
+    return made;
+  }
+
+  Member& add(const std::string& me, size_t count, const LinksOptions& options = WorldOf::options()) {
     return add(loop, nodes_as(me, count), options);
   }
-  Member& add(TestLoop& on, Nodes nodes, const LinksOptions& options = {}) {
+  Member& add(TestLoop& on, Nodes nodes, const LinksOptions& options = WorldOf::options()) {
     const std::string me = nodes.me;
     auto& member = members_[me];
     BOOST_TEST_REQUIRE((member == nullptr));
@@ -149,6 +159,10 @@ class World {
   std::map<std::string, std::unique_ptr<Member>> members_;
 };
 
+using PlainWorld = WorldOf<PlainChannels>;
+using TlsWorld = WorldOf<TlsChannels>;
+using Worlds = std::tuple<PlainWorld, TlsWorld>;
+
 // A stranger's socket, connected to the cluster port of n1.
 class Stranger {
  public:
@@ -183,7 +197,7 @@ using Texts = std::vector<std::string>;
 
 BOOST_AUTO_TEST_SUITE(links_test)
 
-BOOST_AUTO_TEST_CASE(nodes_that_start_together_are_all_connected_once) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(nodes_that_start_together_are_all_connected_once, World, Worlds) {
   World world;
   for (const char* const me : {"n1", "n2", "n3", "n4", "n5"}) world.add(me, 5);
   world.connect_all();
@@ -204,13 +218,13 @@ BOOST_AUTO_TEST_CASE(nodes_that_start_together_are_all_connected_once) {
 }
 
 BOOST_AUTO_TEST_CASE(a_node_without_others_is_content) {
-  World world;
+  PlainWorld world;
   Member& alone = world.add("n1", 1);
   alone.links.flush();
   BOOST_TEST(alone.events.empty());
 }
 
-BOOST_AUTO_TEST_CASE(a_node_that_starts_later_is_found) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_node_that_starts_later_is_found, World, Worlds) {
   World world;
   Member& first = world.add("n1", 2);
   BOOST_TEST_REQUIRE(world.loop.until([&] { return first.has_reported("Connection refused"); }));
@@ -221,7 +235,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_starts_later_is_found) {
 }
 
 BOOST_AUTO_TEST_CASE(the_same_trouble_is_reported_once) {
-  World world;
+  PlainWorld world;
   // In the place of n2 something that hears what is said and closes the connection.
   const Result<int> listener = listen_at(resolve(own_host(), kFirstClusterPort + 1)->front());
   BOOST_TEST_REQUIRE(listener.ok());
@@ -241,7 +255,7 @@ BOOST_AUTO_TEST_CASE(the_same_trouble_is_reported_once) {
   close(*listener);
 }
 
-BOOST_AUTO_TEST_CASE(messages_arrive_in_order_both_ways) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(messages_arrive_in_order_both_ways, World, Worlds) {
   World world;
   world.two_nodes();
   constexpr int kMessages = 20'000;
@@ -264,7 +278,7 @@ BOOST_AUTO_TEST_CASE(messages_arrive_in_order_both_ways) {
   BOOST_TEST(in_order);
 }
 
-BOOST_AUTO_TEST_CASE(a_message_larger_than_the_backlog_arrives_and_others_behind_it) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_message_larger_than_the_backlog_arrives_and_others_behind_it, World, Worlds) {
   World world;
   world.two_nodes();
   const std::string large(80 << 20, 'x');
@@ -283,7 +297,7 @@ BOOST_AUTO_TEST_CASE(a_message_larger_than_the_backlog_arrives_and_others_behind
   BOOST_TEST((world["n1"].events == Texts{"up n2"}));
 }
 
-BOOST_AUTO_TEST_CASE(a_node_that_dies_is_missed_at_once_and_found_again) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_node_that_dies_is_missed_at_once_and_found_again, World, Worlds) {
   World world;
   world.two_nodes();
   const uint64_t process = world["n1"].links.process_of("n2");
@@ -305,7 +319,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_dies_is_missed_at_once_and_found_again) {
   BOOST_TEST((world["n2"].events == Texts{"up n1", "down n1", "up n1"}));
 }
 
-BOOST_AUTO_TEST_CASE(a_link_that_is_reset_comes_back) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_link_that_is_reset_comes_back, World, Worlds) {
   World world;
   world.two_nodes();
   for (const auto& [me, other] : {std::pair("n1", "n2"), std::pair("n2", "n1")}) {
@@ -319,7 +333,7 @@ BOOST_AUTO_TEST_CASE(a_link_that_is_reset_comes_back) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_link_may_be_reset_by_its_own_message) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_link_may_be_reset_by_its_own_message, World, Worlds) {
   World world;
   world.two_nodes();
   int count = 0;
@@ -332,7 +346,7 @@ BOOST_AUTO_TEST_CASE(a_link_may_be_reset_by_its_own_message) {
   BOOST_TEST(count == 1);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_appended_when_a_link_breaks_leaves_in_the_same_flush) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(what_is_appended_when_a_link_breaks_leaves_in_the_same_flush, World, Worlds) {
   World world;
   for (const char* const me : {"n1", "n2", "n3"}) world.add(me, 3);
   world.connect_all();
@@ -349,7 +363,7 @@ BOOST_AUTO_TEST_CASE(what_is_appended_when_a_link_breaks_leaves_in_the_same_flus
   BOOST_TEST(world["n1"].messages[0] == "n2: vote");
 }
 
-BOOST_AUTO_TEST_CASE(a_wrong_secret_is_refused) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_wrong_secret_is_refused, World, Worlds) {
   World world;
   Member& second = world.add("n2", 2);
   Nodes wrong = nodes_as("n1", 2);
@@ -362,7 +376,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_secret_is_refused) {
   BOOST_TEST((first.events.empty() && second.events.empty()));
 }
 
-BOOST_AUTO_TEST_CASE(another_cluster_is_refused) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(another_cluster_is_refused, World, Worlds) {
   World world;
   Member& second = world.add("n2", 2);
   Nodes wrong = nodes_as("n1", 2);
@@ -375,9 +389,9 @@ BOOST_AUTO_TEST_CASE(another_cluster_is_refused) {
   BOOST_TEST((first.events.empty() && second.events.empty()));
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_given_up_and_comes_back) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_peer_that_does_not_read_is_given_up_and_comes_back, World, Worlds) {
   World world;
-  LinksOptions options;
+  LinksOptions options = World::options();
   options.link.max_backlog_bytes = 1 << 20;
   Member& first = world.add("n1", 2, options);
   Member& second = world.add(world.other_loop, nodes_as("n2", 2));
@@ -400,11 +414,11 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_given_up_and_comes_back) {
   BOOST_TEST((second.events == Texts{"up n1", "down n1", "up n1"}));
 }
 
-BOOST_AUTO_TEST_CASE(a_newer_connection_takes_the_place_of_an_older_one) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_newer_connection_takes_the_place_of_an_older_one, World, Worlds) {
   World world;
   Member& second = world.add("n2", 2);
   // n1 has a link that it knows nothing of any more: here of a process that stands still.
-  LinksOptions elsewhere;
+  LinksOptions elsewhere = World::options();
   elsewhere.listen_host = own_host(2);
   Member frozen(world.other_loop, nodes_as("n1", 2), elsewhere);
   BOOST_TEST_REQUIRE(frozen.start().ok());
@@ -421,7 +435,7 @@ BOOST_AUTO_TEST_CASE(a_newer_connection_takes_the_place_of_an_older_one) {
   BOOST_TEST_REQUIRE(world.loop.until([&] { return second.messages.size() == 1; }));
 }
 
-BOOST_AUTO_TEST_CASE(garbage_disturbs_nobody) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(garbage_disturbs_nobody, World, Worlds) {
   World world;
   world.two_nodes();
   for (const char* const bytes :
@@ -432,17 +446,18 @@ BOOST_AUTO_TEST_CASE(garbage_disturbs_nobody) {
   }
   BOOST_TEST(world["n1"].links.unproven() == 0u);
   // Once, not for each: anybody can make them.
-  BOOST_TEST(std::count_if(world["n1"].reports.begin(), world["n1"].reports.end(), [](const std::string& report) {
-               return says(report, "was closed: it sent bytes that are no RESP array");
-             }) == 1);
+  const std::string what =
+      World::options().tls == nullptr ? "it sent bytes that are no RESP array" : "it does not speak TLS";
+  BOOST_TEST(std::count_if(world["n1"].reports.begin(), world["n1"].reports.end(),
+                           [&what](const std::string& report) { return says(report, "was closed: " + what); }) == 1);
   world["n2"].send("n1", {"m"});
   BOOST_TEST_REQUIRE(world.loop.until([&] { return world["n1"].messages.size() == 1; }));
   BOOST_TEST((world["n1"].events == Texts{"up n2"}));
 }
 
-BOOST_AUTO_TEST_CASE(silent_strangers_are_bounded_and_keep_no_node_out) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(silent_strangers_are_bounded_and_keep_no_node_out, World, Worlds) {
   World world;
-  LinksOptions options;
+  LinksOptions options = World::options();
   options.max_unproven = 8;
   options.link.handshake_timeout_ms = 600'000;
   // n1 connects itself; here it has to be the one that accepts.
@@ -465,7 +480,7 @@ BOOST_AUTO_TEST_CASE(silent_strangers_are_bounded_and_keep_no_node_out) {
 }
 
 BOOST_AUTO_TEST_CASE(a_port_in_use_is_an_error) {
-  World world;
+  PlainWorld world;
   world.add("n1", 2);
   Member again(world.loop, nodes_as("n1", 2));
   const Result<> started = again.start();
@@ -475,7 +490,7 @@ BOOST_AUTO_TEST_CASE(a_port_in_use_is_an_error) {
 }
 
 BOOST_AUTO_TEST_CASE(a_name_that_nobody_knows_is_reported_and_tried_again) {
-  World world;
+  PlainWorld world;
   Nodes nodes = nodes_as("n1", 2);
   nodes.all[1].host = std::string(70, 'x');  // too long for a label, so nobody is asked
   Member& first = world.add(world.loop, nodes);
@@ -483,7 +498,7 @@ BOOST_AUTO_TEST_CASE(a_name_that_nobody_knows_is_reported_and_tried_again) {
 }
 
 BOOST_AUTO_TEST_CASE(nodes_that_are_not_in_the_list_are_not_connected) {
-  World world;
+  PlainWorld world;
   Member& first = world.add("n1", 2);
   for (const char* const name : {"n1", "n9", ""}) {
     BOOST_TEST(!first.links.connected(name));
@@ -493,7 +508,35 @@ BOOST_AUTO_TEST_CASE(nodes_that_are_not_in_the_list_are_not_connected) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(urgent_messages_overtake_a_large_one) {
+// ---- TLS
+
+BOOST_AUTO_TEST_CASE(a_plain_node_and_one_with_tls_do_not_meet_and_say_why) {
+  for (const bool first_is_plain : {true, false}) {
+    PlainWorld world;
+    Member& first = world.add("n1", 2, first_is_plain ? PlainWorld::options() : TlsWorld::options());
+    Member& second = world.add("n2", 2, first_is_plain ? TlsWorld::options() : PlainWorld::options());
+    BOOST_TEST_REQUIRE(world.loop.until([&] {
+      return first.has_reported("is tls-cluster the same on both nodes?") &&
+             second.has_reported("is tls-cluster the same on both nodes?");
+    }));
+    BOOST_TEST((first.events.empty() && second.events.empty()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_node_of_a_foreign_authority_is_refused) {
+  TlsWorld world;
+  LinksOptions foreign;
+  foreign.tls = foreign_authority().context("n1");
+  Member& second = world.add("n2", 2);
+  Member& first = world.add("n1", 2, foreign);
+  BOOST_TEST_REQUIRE(world.loop.until([&] {
+    return first.has_reported("node n2 at " + own_host() + ":17002: its certificate is refused: ") &&
+           second.has_reported("was closed: it refuses to speak TLS with this node: ");
+  }));
+  BOOST_TEST((first.events.empty() && second.events.empty()));
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(urgent_messages_overtake_a_large_one, World, Worlds) {
   World world;
   world.two_nodes();
   std::vector<std::string> order;
@@ -516,7 +559,7 @@ BOOST_AUTO_TEST_CASE(urgent_messages_overtake_a_large_one) {
 }
 
 // The proof that ends the handshake is on its way when the first message is.
-BOOST_AUTO_TEST_CASE(nothing_overtakes_the_handshake) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(nothing_overtakes_the_handshake, World, Worlds) {
   World world;
   for (const char* const me : {"n1", "n2"}) {
     Member& member = world.add(me, 2);
@@ -530,7 +573,7 @@ BOOST_AUTO_TEST_CASE(nothing_overtakes_the_handshake) {
 }
 
 // Sizes around that of a piece, both lanes, both ways: each lane keeps its order, and nothing is lost or changed.
-BOOST_AUTO_TEST_CASE(each_lane_keeps_its_order) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(each_lane_keeps_its_order, World, Worlds) {
   with_new_seeds(10, [](uint64_t seed) {
     World world;
     world.two_nodes();

@@ -1,6 +1,8 @@
 """Nodes on loopback, with a proxy for every ordered pair of them: the first node of a pair is told the proxy's port as
 the second one's. So one direction of a connection can be cut, delayed or made lossy without the other.
 
+What goes over the wire may be looked at (`tap`).
+
 A cut holds back what is sent in that direction, the news that a connection was closed included, until it is healed;
 connections cannot be made while either direction is cut. That is how a network behaves that loses every packet.
 """
@@ -49,6 +51,7 @@ class Proxies:
         self.cuts = set()
         self.percent = 0
         self.delay_ms = 0
+        self.tap = None  # is called with each piece, in the proxies' thread
         self._ports = {name: stable_port() for name in self.names}
         self._peer_ports = {name: stable_port() for name in self.names}
         self._proxy_ports = {}
@@ -171,6 +174,8 @@ class Proxies:
                 await self._open_again(way)
                 if not data:
                     break
+                if self.tap:
+                    self.tap(data)
                 try:
                     writer.write(data)
                     await writer.drain()

@@ -15,6 +15,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from certificates import Authority  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from entry_tree import Tree  # noqa: E402
 from harness import Server, Skip, is_redis  # noqa: E402
@@ -40,6 +41,7 @@ SUITES = [
     "cluster_recency",
     "cluster_rebuild",
     "cluster_placement",
+    "cluster_tls",
     "malformed",
     "lifecycle",
     "entry",
@@ -84,6 +86,10 @@ class Context:
         """A cluster of the program under test, with a leader if it is started; closed when the test ends."""
         self.require_capstan()
         return self._keep(Cluster(self.program, nodes, directives, start=False, **more), start)
+
+    def authority(self, name):
+        """A certificate authority; closed when the test ends."""
+        return self._keep(Authority(name), False)
 
     def tree(self):
         """The script ./capstan in a tree of its own; what it started ends with the test."""

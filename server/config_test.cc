@@ -129,6 +129,31 @@ BOOST_AUTO_TEST_CASE(errors_name_file_line_and_directive) {
   BOOST_TEST(error_of_text("resolve a* lua") == "test.conf:1: resolve: scripts are not supported");
 }
 
+BOOST_AUTO_TEST_CASE(tls_between_nodes_needs_its_files) {
+  const Result<Settings> settings = settings_of_text(
+      "dir /data\ntls-cluster yes\ntls-cert-file n1.pem\ntls-key-file /keys/n1.pem\n"
+      "tls-key-file-pass \"a word\"\ntls-ca-cert-file ca.pem\n");
+  BOOST_REQUIRE_MESSAGE(settings.ok(), why(settings));
+  BOOST_TEST(settings->tls_cluster);
+  BOOST_TEST(settings->tls.cert_file == "/data/n1.pem");
+  BOOST_TEST(settings->tls.key_file == "/keys/n1.pem");
+  BOOST_TEST(settings->tls.key_password == "a word");
+  BOOST_TEST(settings->tls.ca_cert_file == "/data/ca.pem");
+  BOOST_TEST(value(*settings, "tls-cert-file") == "n1.pem");
+  const auto error_of = [](const std::string& text) { return why(settings_of_text(text)); };
+  const std::string without = "tls-cluster yes\n";
+  BOOST_TEST(error_of(without) == "tls-cluster yes needs tls-cert-file");
+  BOOST_TEST(error_of(without + "tls-cert-file a\n") == "tls-cluster yes needs tls-key-file");
+  BOOST_TEST(error_of(without + "tls-cert-file a\ntls-key-file b\n") == "tls-cluster yes needs tls-ca-cert-file");
+  // Files alone are no wish.
+  BOOST_TEST(!settings_of_text("tls-cert-file a\n")->tls_cluster);
+  for (const char* const name :
+       {"tls-cluster", "tls-cert-file", "tls-key-file", "tls-key-file-pass", "tls-ca-cert-file"}) {
+    BOOST_TEST(change_error({name, "no"}) == "ERR CONFIG SET failed (possibly related to argument '" +
+                                                 std::string(name) + "') - can't set immutable config");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_file_that_is_not_there_is_an_error) {
   BOOST_TEST(settings_of_words({"/nonexistent/x.conf"}).error().message ==
              "cannot open /nonexistent/x.conf: No such file or directory");

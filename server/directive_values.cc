@@ -133,6 +133,17 @@ Result<> choose_cluster(Settings& settings) {
   return {};
 }
 
+Result<> check_tls(const Settings& settings) {
+  if (!settings.tls_cluster) return {};
+  const std::pair<std::string_view, const std::string&> needed[] = {{"tls-cert-file", settings.tls.cert_file},
+                                                                    {"tls-key-file", settings.tls.key_file},
+                                                                    {"tls-ca-cert-file", settings.tls.ca_cert_file}};
+  for (const auto& [name, file] : needed) {
+    if (file.empty()) return wrong("tls-cluster yes needs " + std::string(name));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::span<const Directive> all_directives() { return table(); }
@@ -177,11 +188,13 @@ Result<Settings> make_settings(DirectiveValues values, uint64_t machine_memory_b
   }
   const Result<> chosen = choose_memory(settings, machine_memory_bytes);
   if (!chosen) return chosen.error();
-  for (std::string* const path : {&settings.log_file, &settings.pid_file, &settings.unix_socket}) {
+  for (std::string* const path : {&settings.log_file, &settings.pid_file, &settings.unix_socket,
+                                  &settings.tls.cert_file, &settings.tls.key_file, &settings.tls.ca_cert_file}) {
     if (!path->empty()) *path = (std::filesystem::path(settings.directory) / *path).string();
   }
   settings.values = std::move(values);
   if (const Result<> chosen_cluster = choose_cluster(settings); !chosen_cluster) return chosen_cluster.error();
+  if (const Result<> complete = check_tls(settings); !complete) return complete.error();
   return settings;
 }
 

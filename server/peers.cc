@@ -64,6 +64,16 @@ Result<> save_identity(const std::string& directory, const Identity& identity) {
   return replace_file(directory, kIdentityFile, cluster::identity_text(identity));
 }
 
+Result<cluster::LinksOptions> links_options(const Settings& settings) {
+  cluster::LinksOptions options;
+  if (settings.tls_cluster) {
+    Result<std::shared_ptr<const cluster::TlsContext>> tls = cluster::TlsContext::open(settings.tls);
+    if (!tls) return tls.error();
+    options.tls = std::move(*tls);
+  }
+  return options;
+}
+
 // The log R of a shard is another one in every cluster that was founded.
 LogId log_of(const cluster::Nodes& nodes, const Document& document, ShardId shard) {
   std::string text = nodes.cluster_name;
@@ -83,6 +93,8 @@ consensus::Configuration first_voters(const Document& document, const std::vecto
 }  // namespace
 
 Result<std::unique_ptr<Peers>> Peers::open(Node& node, const cluster::Nodes& nodes, std::string directory) {
+  Result<cluster::LinksOptions> options = links_options(*node.settings());
+  if (!options) return options.error();
   const Result<std::optional<std::string>> text = read_file(directory, kIdentityFile);
   if (!text) return text.error();
   Identity identity;
@@ -97,10 +109,11 @@ Result<std::unique_ptr<Peers>> Peers::open(Node& node, const cluster::Nodes& nod
     identity.life = std::max<cluster::LifeId>(random_word(), 1);
     if (Result<> saved = save_identity(directory, identity); !saved) return saved.error();
   }
-  return std::unique_ptr<Peers>(new Peers(node, nodes, std::move(directory), std::move(identity)));
+  return std::unique_ptr<Peers>(new Peers(node, nodes, std::move(*options), std::move(directory), std::move(identity)));
 }
 
-Peers::Peers(Node& node, cluster::Nodes nodes, std::string directory, cluster::Identity identity)
+Peers::Peers(Node& node, cluster::Nodes nodes, cluster::LinksOptions options, std::string directory,
+             cluster::Identity identity)
     : node_(node),
       nodes_(std::move(nodes)),
       directory_(std::move(directory)),
@@ -108,7 +121,7 @@ Peers::Peers(Node& node, cluster::Nodes nodes, std::string directory, cluster::I
       state_(founding_.state()),
       connected_(nodes_.all.size()),
       lives_(nodes_.all.size(), consensus::kNoPeer),
-      links_(nodes_, {},
+      links_(nodes_, std::move(options),
              {.up = [this](const std::string& name) { on_up(find(name).value()); },
               .down = [this](const std::string& name) { on_down(find(name).value()); },
               .message = [this](const std::string& name,

@@ -36,7 +36,7 @@ inline constexpr std::string_view kLeadsMessage = "leads";
 class Peers {
  public:
   // Reads or makes the node's identity under `directory`, which holds the shards; found there: whether they were
-  // founded, and as whom.
+  // founded, and as whom. Reads the files that the node's settings name for TLS.
   static Result<std::unique_ptr<Peers>> open(Node& node, const cluster::Nodes& nodes, std::string directory);
   Peers(const Peers&) = delete;
 
@@ -61,7 +61,8 @@ class Peers {
   void admitted();
 
  private:
-  Peers(Node& node, cluster::Nodes nodes, std::string directory, cluster::Identity identity);
+  Peers(Node& node, cluster::Nodes nodes, cluster::LinksOptions options, std::string directory,
+        cluster::Identity identity);
 
   void on_up(unsigned node);
   void on_down(unsigned node);

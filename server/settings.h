@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cluster/nodes.h"
+#include "cluster/tls_context.h"
 #include "lmdb-store/journal_recovery.h"
 #include "quorum/resolve.h"
 #include "server/level.h"
@@ -54,6 +55,8 @@ struct Settings {
   std::vector<std::pair<std::string, Policy>> resolutions;            // `resolve …` directives, first match wins
   std::vector<std::string> cluster_lines;                             // the words of the `cluster …` directives
   std::optional<cluster::Nodes> cluster;                              // what they say; nullopt: a single node
+  bool tls_cluster = false;                                           // the nodes talk to each other over TLS
+  cluster::TlsOptions tls;                                            // with these files
   int64_t heartbeat_ms = 20;
   int64_t election_timeout_ms = 150;  // the shorter; the longer is twice as long
   int64_t lease_ms = 75;
