@@ -217,14 +217,14 @@ class Namespaces:
             if milliseconds:
                 node.run(
                     *["tc", "qdisc", "add", "dev", "eth0", "root", "netem"],
-                    *["delay", "%dms" % milliseconds, "limit", "100000"],
+                    *["delay", "%dms" % milliseconds, "limit", "1mb"],
                 )
         self.delay_ms = milliseconds
 
     @staticmethod
     def _limited_to(mbit):
         """With a queue as switches have them, which delays by little and then drops."""
-        return ["tbf", "rate", "%dmbit" % mbit, "burst", "64kb", "limit", "256kb"]
+        return ["tbf", "rate", "%dmbit" % mbit, "burst", "64kb", "limit", "1mb"]
 
     def rate(self, mbit):
         """What each node sends, to clients too, takes no more of the network than so many Mbit/s; 0: no limit."""

@@ -137,6 +137,15 @@ class Executor {
     std::string reply;
     std::unique_ptr<Task> task;  // nullptr: the reply is all that there is to it
   };
+  // In the order of their evaluation, in which they are released; but reads that only wait for their leader to be
+  // confirmed do not wait behind writes, which may take long.
+  struct HeldReplies {
+    HeldReplies() = default;
+    HeldReplies(HeldReplies&&) = default;
+    HeldReplies(const HeldReplies&) = delete;
+    std::deque<HeldReply> for_commit;
+    std::deque<HeldReply> for_round;
+  };
   // A task that another node runs.
   struct Sent {
     std::unique_ptr<Task> task;
@@ -164,7 +173,9 @@ class Executor {
   // Answers with an error instead of what the task would do.
   static Outcome refuse(Task& task, resp::OutputBuffer& out, std::string_view message);
   Admission admit(Shard& shard, Level level, bool writes, resp::Writer& writer) const;
+  HeldReply& hold_another(Shard& shard);
   void release_replies();
+  void release_replies(Shard& shard, std::deque<HeldReply>& held);
   void give_up(HeldReply& held);
   void fail(std::unique_ptr<Task> task, std::string_view message);
   bool about_to_serve(ShardId shard) const;
@@ -223,7 +234,7 @@ class Executor {
   bool writes_parked_ = false;
   resp::OutputBuffer scratch_;
 
-  std::vector<std::deque<HeldReply>> held_;  // by shard, in the order of their evaluation
+  std::vector<HeldReplies> held_;  // by shard
   std::vector<Leadership> leaderships_;      // by shard, as of the last turn
   std::shared_ptr<const cluster::ReplicaPlacement> placement_;
   std::vector<HeardLeader> heard_;  // by shard

@@ -42,10 +42,19 @@ Executor::Admission Executor::admit(Shard& shard, Level level, bool writes, resp
 
 // ---- held replies
 
+// Of the command that the shard ran last.
+Executor::HeldReply& Executor::hold_another(Shard& shard) {
+  const ReplyGate& gate = shard.reply_gate();
+  HeldReplies& held = held_[shard.id()];
+  const bool committed = gate.point.index <= shard.member()->group().commit();
+  HeldReply& reply = (committed ? held.for_round : held.for_commit).emplace_back();
+  reply.gate = gate;
+  return reply;
+}
+
 void Executor::hold(Shard& shard, const ReplyAddress& to, Database database, resp::Protocol protocol,
                     std::string_view reply) {
-  HeldReply& held = held_[shard.id()].emplace_back();
-  held.gate = shard.reply_gate();
+  HeldReply& held = hold_another(shard);
   held.to = to;
   held.database = database;
   held.protocol = protocol;
@@ -53,24 +62,30 @@ void Executor::hold(Shard& shard, const ReplyAddress& to, Database database, res
 }
 
 void Executor::hold(std::unique_ptr<Task> task, std::string_view reply) {
-  Shard& shard = *by_id_[task->shard];
-  hold(shard, task->reply_to, task->database, task->protocol, reply);
-  held_[shard.id()].back().task = std::move(task);
+  HeldReply& held = hold_another(*by_id_[task->shard]);
+  held.to = task->reply_to;
+  held.protocol = task->protocol;
+  held.reply = reply;
+  held.task = std::move(task);
 }
 
 void Executor::release_replies() {
   for (const auto& shard : shards_) {
-    std::deque<HeldReply>& held = held_[shard->id()];
-    while (!held.empty() && (shard->released(held.front().gate) || shard->void_gate(held.front().gate))) {
-      HeldReply reply = std::move(held.front());
-      held.pop_front();
-      if (shard->void_gate(reply.gate)) {
-        give_up(reply);
-      } else if (reply.task) {
-        complete(std::move(reply.task), reply.reply);
-      } else {
-        worker_.deliver(reply.to, reply.reply, shard->keyspace().keys(reply.database));
-      }
+    release_replies(*shard, held_[shard->id()].for_round);
+    release_replies(*shard, held_[shard->id()].for_commit);
+  }
+}
+
+void Executor::release_replies(Shard& shard, std::deque<HeldReply>& held) {
+  while (!held.empty() && (shard.released(held.front().gate) || shard.void_gate(held.front().gate))) {
+    HeldReply reply = std::move(held.front());
+    held.pop_front();
+    if (shard.void_gate(reply.gate)) {
+      give_up(reply);
+    } else if (reply.task) {
+      complete(std::move(reply.task), reply.reply);
+    } else {
+      worker_.deliver(reply.to, reply.reply, shard.keyspace().keys(reply.database));
     }
   }
 }
@@ -187,8 +202,10 @@ bool Executor::session_is_known(Task& task) const {
 
 bool Executor::earlier_ones_are_under_way(const Task& task) const {
   const uint64_t client = task.reply_to.client;
-  return std::any_of(held_[task.shard].begin(), held_[task.shard].end(),
-                     [client](const HeldReply& held) { return held.to.client == client; }) ||
+  const auto of_client = [client](const HeldReply& held) { return held.to.client == client; };
+  const HeldReplies& held = held_[task.shard];
+  return std::any_of(held.for_commit.begin(), held.for_commit.end(), of_client) ||
+         std::any_of(held.for_round.begin(), held.for_round.end(), of_client) ||
          std::any_of(calls_.begin(), calls_.end(), [&task, client](const auto& sent) {
            return sent.second.task->shard == task.shard && sent.second.task->reply_to.client == client;
          });
