@@ -63,7 +63,8 @@ std::string home_of(const Founder& founder) {
 
 Founder founder_at(std::string_view home) {
   const size_t name_end = std::min(home.find(kBeforeZone), home.size());
-  return {std::string(home.substr(0, name_end)), kNoPeer, std::string(home.substr(std::min(name_end + 1, home.size())))};
+  return {std::string(home.substr(0, name_end)), kNoPeer,
+          std::string(home.substr(std::min(name_end + 1, home.size())))};
 }
 
 [[nodiscard]] bool read_replicas(std::string_view text, uint32_t& replicas) {

@@ -466,7 +466,8 @@ BOOST_AUTO_TEST_CASE(two_clusters_of_the_same_nodes_are_an_error) {
     second.founding.up("n3");
     BOOST_TEST(second.hears("n1", "founding 1 founded 11 replicas 3 founders 3 n1 11 n2 12 n3 13"));
     if (saved) BOOST_TEST(second.saves());
-    BOOST_TEST(says(second.refusal("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 33"), "another cluster"));
+    BOOST_TEST(
+        says(second.refusal("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 33"), "another cluster"));
     BOOST_TEST(second.saves() == !saved);
     BOOST_TEST((second.founding.document() == kFounders));
   }
@@ -481,7 +482,8 @@ BOOST_AUTO_TEST_CASE(disks_that_were_copied_or_restored_are_an_error) {
   BOOST_TEST(says(second.refusal("n3", "founding 1 newborn 11"), "n3 has the disk of n1"));
   BOOST_TEST(says(second.refusal("n1", kDocument), "n1 has the disk of n2"));
   // It has promised nothing, and yet it is a founder.
-  BOOST_TEST(says(second.refusal("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 13"), "was it restored?"));
+  BOOST_TEST(
+      says(second.refusal("n3", "founding 1 founded 13 replicas 3 founders 3 n1 11 n2 12 n3 13"), "was it restored?"));
   BOOST_TEST(second.saves());
   BOOST_TEST(says(second.refusal("n3", "founding 1 founded 33 replicas 3 founders 2 n1 11 n3 12"), "is that of n3"));
   BOOST_TEST(check_identity({12, 0, kFounders}, "n2").ok());
@@ -669,8 +671,7 @@ BOOST_AUTO_TEST_CASE(the_document_says_how_the_first_node_would_have_shards_plac
   const Document document{{{"n1", 11, ""}, {"n2", 12, "dc1/b"}}, 2};
   BOOST_TEST((first.to_save()->document == document));
   first.saved();
-  BOOST_TEST(shown(first.take_messages().bytes) ==
-             "founding 1 founded 11 replicas 2 founders 2 n1 11 n2@dc1/b 12");
+  BOOST_TEST(shown(first.take_messages().bytes) == "founding 1 founded 11 replicas 2 founders 2 n1 11 n2@dc1/b 12");
   const std::string text = identity_text({11, 0, document});
   BOOST_TEST(says(text, "replicas 2\nfounder n1 11\nfounder n2@dc1/b 12\n"));
   BOOST_TEST((parse_identity(text).value().document == document));
@@ -678,8 +679,7 @@ BOOST_AUTO_TEST_CASE(the_document_says_how_the_first_node_would_have_shards_plac
   const Nodes others = nodes_as(1, 2);
   Founding second(others, {12, 11, {}});
   second.up("n1");
-  BOOST_TEST_REQUIRE(
-      second.receive("n1", split("founding 1 founded 11 replicas 2 founders 2 n1 11 n2@dc1/b 12")).ok());
+  BOOST_TEST_REQUIRE(second.receive("n1", split("founding 1 founded 11 replicas 2 founders 2 n1 11 n2@dc1/b 12")).ok());
   BOOST_TEST_REQUIRE(second.to_save() != nullptr);
   BOOST_TEST((second.to_save()->document == document));
 }

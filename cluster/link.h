@@ -123,8 +123,8 @@ class Link {
   bool writing_ = false;
 
   resp::Limits parser_limits_;
-  Stream received_;  // from the socket
-  Stream pieced_;    // from parts
+  Stream received_;            // from the socket
+  Stream pieced_;              // from parts
   resp::OutputBuffer output_;  // what the socket gets next, whole messages at its end
   resp::OutputBuffer urgent_;  // what overtakes ordered_
   resp::OutputBuffer ordered_;

@@ -66,7 +66,8 @@ class Links : private Link::Owner {
 
   bool connected(std::string_view node) const;
   // Where a message for the node is to be appended, whole, before the next call of begin() or flush(). nullptr: not
-  // connected, or more waits than may (the next flush() breaks that connection). Urgent ones may overtake others (link.h).
+  // connected, or more waits than may (the next flush() breaks that connection). Urgent ones may overtake others
+  // (link.h).
   resp::OutputBuffer* begin(std::string_view node, Link::Lane lane = Link::Lane::kOrdered);
   // Sends what was appended: once per turn of the loop, after every turn, also for what links do by themselves.
   void flush();

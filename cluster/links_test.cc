@@ -567,8 +567,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(nothing_overtakes_the_handshake, World, Worlds) {
       BOOST_TEST(member.send(node, {"urgent"}, Link::Lane::kUrgent));
     };
   }
-  BOOST_TEST_REQUIRE(
-      world.loop.until([&] { return world["n1"].messages.size() + world["n2"].messages.size() == 2; }));
+  BOOST_TEST_REQUIRE(world.loop.until([&] { return world["n1"].messages.size() + world["n2"].messages.size() == 2; }));
   for (const char* const node : {"n1", "n2"}) BOOST_TEST(!world[node].has_reported("RESP"));
 }
 

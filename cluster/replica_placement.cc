@@ -19,12 +19,10 @@ ReplicaPlacement::ReplicaPlacement(const Document& document, uint32_t shards) {
   const Ring ring(nodes);
   std::map<std::string, size_t> leads;  // how many shards, by node
   for (ShardId shard = 0; shard < shards; ++shard) {
-    std::vector<std::string>& list =
-        replicas_.emplace_back(ring.preference_list(shard, shards, document.replicas));
+    std::vector<std::string>& list = replicas_.emplace_back(ring.preference_list(shard, shards, document.replicas));
     // Of equals the first in the list.
-    const auto leader = std::min_element(list.begin(), list.end(), [&leads](const auto& a, const auto& b) {
-      return leads[a] < leads[b];
-    });
+    const auto leader = std::min_element(list.begin(), list.end(),
+                                         [&leads](const auto& a, const auto& b) { return leads[a] < leads[b]; });
     ++leads[*leader];
     std::rotate(list.begin(), leader, leader + 1);
   }

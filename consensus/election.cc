@@ -61,8 +61,8 @@ void Group::become_follower(Term term, PeerId leader) {
 }
 
 // Also one that is no voter any more, as long as it does not know that to be committed: it may have the only copy of
-// what those who are need (thesis §4.2.2). And a learner that a candidate has asked in vain, because its log is shorter:
-// who counts on the learner's vote cannot win without it. Their own votes do not count.
+// what those who are need (thesis §4.2.2). And a learner that a candidate has asked in vain, because its log is
+// shorter: who counts on the learner's vote cannot win without it. Their own votes do not count.
 bool Group::may_campaign() const {
   const PeerId self = options_.self;
   const bool votes = configuration().is_voter(self) || log_.configuration_at(commit_).is_voter(self);

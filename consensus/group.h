@@ -300,7 +300,7 @@ class Group {
   bool asked_in_vain_ = false;    // for its vote, by one whose log is shorter, since a leader was heard
   unsigned lost_attempts_ = 0;    // to replace it, by this node or another one that it voted for
   bool willing_ = true;
-  Index verified_ = 0;        // the log is the leader's up to here
+  Index verified_ = 0;          // the log is the leader's up to here
   Round round_received_ = 0;    // in this term
   Round ordered_received_ = 0;  // the same of ordered messages
   bool acknowledgement_due_ = false;

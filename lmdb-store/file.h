@@ -29,6 +29,9 @@ class File {
   // Makes everything written so far survive a power loss. After a failure nothing is known about it, and calling
   // again proves nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
   virtual Result<> datasync() = 0;
+  // Has the disk take what was written to the range, and waits for that, without making it durable: a later datasync(),
+  // of this file or another, then has less to write at once. A hint, which nothing depends on.
+  virtual void write_back(uint64_t, uint64_t) {}
   virtual Result<uint64_t> size() = 0;
 };
 

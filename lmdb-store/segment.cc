@@ -11,10 +11,9 @@ constexpr std::string_view kSegmentSuffix = ".wal";
 constexpr std::string_view kSpareSuffix = ".spare";
 constexpr const char* kUnfinishedName = "unfinished";
 constexpr size_t kNumberDigits = 10;
-// The piece that zero fill writes at once, and how much of it may wait in the page cache, where it would delay the
-// journal's own fdatasync.
-constexpr uint64_t kFillBytes = 1u << 20;
-constexpr uint64_t kFillSyncBytes = 8u << 20;
+// The piece that zero fill writes at once, and that goes to the disk before the next one: the journal's own fdatasync
+// waits behind no more than that.
+constexpr uint64_t kFillBytes = 256u << 10;
 constexpr uint32_t kMaxDoublings = 4;
 
 std::string numbered(const std::string& directory, uint32_t number, std::string_view suffix) {
@@ -224,7 +223,7 @@ Result<std::unique_ptr<File>> SegmentPool::create_zero_filled(const std::string&
   for (uint64_t at = 0; done && at < options_.segment_bytes; at += zeros.size()) {
     const uint64_t size = std::min<uint64_t>(zeros.size(), options_.segment_bytes - at);
     done = (*file)->pwrite(std::string_view(zeros).substr(0, size), at);
-    if (done && (at + size) % kFillSyncBytes == 0) done = (*file)->datasync();
+    if (done) (*file)->write_back(at, size);
   }
   // Delayed allocation: the last word on whether there is room is the sync's.
   if (done) done = (*file)->datasync();

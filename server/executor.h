@@ -4,8 +4,8 @@
 // per shard in the order of its requests. Nobody else waits.
 //
 // In a cluster a STRONG command whose shard another node leads is sent there, once; while nobody leads, it waits; and
-// its reply is held until the shard's group has agreed. A LOCAL read of a shard that this node does not hold goes to one
-// that does.
+// its reply is held until the shard's group has agreed. A LOCAL read of a shard that this node does not hold goes to
+// one that does.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -96,8 +96,8 @@ class Executor {
   void set_placement(std::shared_ptr<const cluster::ReplicaPlacement> placement);
   // Another node says that it leads.
   void on_leads(unsigned node, ShardId shard, consensus::Term term);
-  // The name of the node that leads the shard, as this node's replica knows it or, without one, as that node said; empty:
-  // none is known.
+  // The name of the node that leads the shard, as this node's replica knows it or, without one, as that node said;
+  // empty: none is known.
   std::string_view leader_of(ShardId shard) const;
   ShardStatus status(Shard& shard) const;
 
@@ -234,8 +234,8 @@ class Executor {
   bool writes_parked_ = false;
   resp::OutputBuffer scratch_;
 
-  std::vector<HeldReplies> held_;  // by shard
-  std::vector<Leadership> leaderships_;      // by shard, as of the last turn
+  std::vector<HeldReplies> held_;        // by shard
+  std::vector<Leadership> leaderships_;  // by shard, as of the last turn
   std::shared_ptr<const cluster::ReplicaPlacement> placement_;
   std::vector<HeardLeader> heard_;  // by shard
   std::vector<LaneKey> waiting_for_group_;

@@ -1,5 +1,5 @@
-// How a task travels to the node that leads its shard (of a LOCAL read: that holds it), and its outcome back, over the links between nodes
-// (cluster/links.h). RESP arrays of bulk strings; numbers are decimal:
+// How a task travels to the node that leads its shard (of a LOCAL read: that holds it), and its outcome back, over the
+// links between nodes (cluster/links.h). RESP arrays of bulk strings; numbers are decimal:
 //
 //   call 1 <id> <client> <shard> <level> <protocol> <timeout ms> [once <client's own id> <serial>]
 //                                                [after <token>] [maxage <ms>] [session <seen>] then one of

@@ -77,7 +77,8 @@ Result<cluster::LinksOptions> links_options(const Settings& settings) {
 // The log R of a shard is another one in every cluster that was founded.
 LogId log_of(const cluster::Nodes& nodes, const Document& document, ShardId shard) {
   std::string text = nodes.cluster_name;
-  for (const cluster::Founder& founder : document.founders) text += ' ' + founder.node + ' ' + std::to_string(founder.life);
+  for (const cluster::Founder& founder : document.founders)
+    text += ' ' + founder.node + ' ' + std::to_string(founder.life);
   return LogId{LogId::kAgreedBit | hash64(text, shard)};
 }
 
@@ -313,9 +314,8 @@ Result<> Peers::take_leads(unsigned node, std::span<const std::string_view> word
   const auto shard = in.number<ShardId>();
   const auto term = in.number<consensus::Term>();
   if (!in.ok() || shard >= node_.shards()) return Error{ErrorCode::kInvalid, "a malformed message of a leader"};
-  node_.worker(0).post(shard % node_.workers(), [node, shard, term](Worker& worker) {
-    worker.executor().on_leads(node, shard, term);
-  });
+  node_.worker(0).post(shard % node_.workers(),
+                       [node, shard, term](Worker& worker) { worker.executor().on_leads(node, shard, term); });
   return {};
 }
 

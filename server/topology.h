@@ -54,8 +54,9 @@ class Topology {
     Slot last = 0;
   };
 
-  // nodes: nullptr of a single node; else it outlives this. shards: in any order; of one that other nodes hold the leader
-  // and the replicas' nodes. connected: by node in the configuration's order, this one aside; empty: that is not known.
+  // nodes: nullptr of a single node; else it outlives this. shards: in any order; of one that other nodes hold the
+  // leader and the replicas' nodes. connected: by node in the configuration's order, this one aside; empty: that is not
+  // known.
   Topology(const cluster::Nodes* nodes, const ShardMap& map, std::vector<ShardStatus> shards,
            const std::vector<bool>& connected = {});
   Topology(const Topology&) = delete;

@@ -326,9 +326,9 @@ class Worker {
   std::deque<HeldBatch> held_batches_;
   std::deque<SyncWaiter> sync_waiters_;
   std::array<std::vector<resp::OutputBuffer>, 2> to_peers_;  // by lane, by node; its own stay empty
-  std::vector<consensus::PeerId> lives_;      // by node
-  std::vector<int64_t> connected_since_ms_;   // by node
-  bool votes_ = false;                        // in all its shards' groups
+  std::vector<consensus::PeerId> lives_;                     // by node
+  std::vector<int64_t> connected_since_ms_;                  // by node
+  bool votes_ = false;                                       // in all its shards' groups
   Action retired_groups_;
   int64_t retire_until_ms_ = 0;
 
