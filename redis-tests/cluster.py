@@ -84,7 +84,7 @@ def make_network(names, needs=(), kind=None):
 class Node(Server):
     """One process of a cluster."""
 
-    def __init__(self, program, name, network, directives, replicas):
+    def __init__(self, program, name, network, directives, replicas=1):
         directives = {"protected-mode": "no", **dict(directives)}  # clients come from another address
         super().__init__(program, directives, wrap=network.wrap(name), start=False)
         self.name = name
