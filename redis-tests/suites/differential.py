@@ -315,3 +315,27 @@ def test_packed_values_survive(context):
     with server.connect() as client:
         for key, value in values.items():
             assert client.call("GET", key).value == value, key
+
+
+def hyperloglog_bytes(reply):
+    """Without the count that Redis keeps in it."""
+    return reply.value and reply.value[:8] + reply.value[16:]
+
+
+def test_hyperloglogs(context):
+    """From empty to dense, with merges: the same replies, the same registers."""
+    random = context.random
+    server, reference = context.server(), context.reference_server()
+    with server.connect() as ours, reference.connect() as theirs:
+        for step in range(400):
+            key = random.choice(["a", "b", "c"])
+            added = ["%d" % random.randrange(30_000) for _ in range(random.choice([1, 1, 3, 200]))]
+            commands = [["PFADD", key, *added], ["PFCOUNT", key], ["PFCOUNT", "a", "b", "c", "d"]]
+            if step % 20 == 19:
+                commands += [["PFMERGE", "d", "a", random.choice(["b", "c", "d"])], ["PFCOUNT", "d"]]
+            for command in commands:
+                got, expected = ours.call(*command), theirs.call(*command)
+                assert got.raw == expected.raw, "%s: %s, not %s" % (command[:2], got.raw, expected.raw)
+            got, expected = ours.call("GET", key), theirs.call("GET", key)
+            assert hyperloglog_bytes(got) == hyperloglog_bytes(expected), "%s after step %d" % (key, step)
+        assert ours.call("STRLEN", "a").value == 12304, "it has become dense"
