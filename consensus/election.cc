@@ -113,6 +113,7 @@ void Group::ask_for_votes(bool transfer) {
   role_ = Role::kCandidate;
   leader_ = kNoPeer;
   votes_.clear();
+  verified_ = commit_;  // it was the log of an older term's leader
   own_vote_mark_ = last_mark_ + 1;
   draw_election_time();
   for (Message& request : vote_requests(MessageKind::kVote)) {
