@@ -13,6 +13,8 @@ namespace {
 
 enum LeafBit : uint8_t { kAlone = 1, kPlacesOnly = 2, kAllBits = 3 };
 
+constexpr size_t kCacheLineBytes = 64;
+
 // Allocations of leaves that may grow, headers included; jemalloc's size classes.
 constexpr size_t kAllocations[] = {256, 512, 1024, 2048, 3072, 4096};
 
@@ -116,6 +118,9 @@ std::string_view LeafPage::id_at(size_t slot) const {
 }
 
 LeafPage::Found LeafPage::find(const Place& place) const {
+  // A search of slots that are in no cache would wait for one line after the other; so it waits for all of them at
+  // once.
+  for (size_t at = 0; at < slots_bytes(); at += kCacheLineBytes) __builtin_prefetch(body() + at);
   size_t slot = first_not(count, [&](size_t i) { return word_at(i) < place.word; });
   // Rarely there are several of one word.
   while (slot < count && word_at(slot) == place.word) {
@@ -236,10 +241,12 @@ size_t LeafPage::middle() const {
   return std::clamp<size_t>(slots, 1, count - size_t{1});
 }
 
-// Three eighths: after a copy into a half it neither grows nor shrinks again at once.
+// The next smaller allocation would do, and leave room enough not to grow again at once.
 bool LeafPage::wasteful() const {
-  return !alone_ && sizeof(LeafPage) + capacity_ > kAllocations[0] &&
-         slots_bytes() + element_bytes_ < (size_t{capacity_} * 3) / 8;
+  const size_t used = slots_bytes() + element_bytes_;
+  const size_t* const own =
+      std::lower_bound(std::begin(kAllocations), std::end(kAllocations), sizeof(LeafPage) + capacity_);
+  return !alone_ && own != kAllocations && sizeof(LeafPage) + used + used / 8 <= own[-1];
 }
 
 // ---- on disk -------------------------------------------------------------------------------------------------------
