@@ -166,7 +166,7 @@ Sequence::Answer Sequence::enter_neighbour(Cursor& cursor, bool forward, Missing
 
 void Sequence::want(uint64_t first_rank, uint64_t last_rank, Missing missing) {
   last_rank = std::min(last_rank, count() == 0 ? 0 : count() - 1);
-  if (count() == 0 || first_rank > last_rank) return;
+  if (missing.pages == nullptr || count() == 0 || first_rank > last_rank) return;
   Page* const root = root_page({{}, true, first_rank}, missing);
   if (root != nullptr && root_level_ > 0) want_below(*static_cast<InnerPage*>(root), first_rank, last_rank, missing);
 }

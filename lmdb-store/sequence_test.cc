@@ -112,6 +112,17 @@ BOOST_AUTO_TEST_CASE(a_queue_keeps_few_pages) {
   BOOST_TEST(unsigned{sequence.root().level} <= 1u);
 }
 
+BOOST_AUTO_TEST_CASE(a_tree_grows_to_four_levels_and_back) {
+  for (uint64_t word = 0; word < 20'000; ++word) put(hash64(std::to_string(word)), LeafPage::kMaxSharedBytes);
+  BOOST_TEST(unsigned{sequence.root().level} == 3u);
+  BOOST_TEST(census().leaves == 20'000u);
+  for (uint64_t word = 0; word < 20'000; ++word) {
+    BOOST_REQUIRE(sequence.erase({hash64(std::to_string(word)), "id"}));
+    if (word % 1000 == 0) census();
+  }
+  BOOST_TEST(store.memory_bytes() == 0u);
+}
+
 // What follows a large element, in whatever order, shares pages all the same.
 BOOST_AUTO_TEST_CASE(large_elements_stand_alone_among_others) {
   for (uint64_t large = 1; large <= 8; ++large) put(large * 1'000'000, 10'000);
