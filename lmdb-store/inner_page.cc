@@ -11,22 +11,18 @@ namespace capstan::lmdb_store {
 
 namespace {
 
-constexpr size_t kChildBytes = 8 + 8 + 8 + 1;  // at least
+constexpr size_t kChildBytes = 8 + 8 + 8 + 1;  // at least, on disk
+constexpr size_t kChildBytesInMemory = 8 + 8 + 8 + 8 + 4;
 
 Error damaged(std::string_view what) {
   return {ErrorCode::kCorrupt, std::string("an inner page of a collection is damaged: ").append(what)};
 }
 
-template <typename T>
-size_t bytes_of(const std::vector<T>& values) {
-  return values.capacity() * sizeof(T);
-}
-
 }  // namespace
 
 size_t InnerPage::allocated_bytes() const {
-  return sizeof(InnerPage) + bytes_of(words_) + bytes_of(counts_) + bytes_of(numbers_) + bytes_of(children_) +
-         bytes_of(id_ends_) + ids_.capacity();
+  // The vectors grow together.
+  return sizeof(InnerPage) + words_.capacity() * kChildBytesInMemory + ids_.capacity();
 }
 
 size_t InnerPage::child_for(const Place& place) const {

@@ -70,8 +70,9 @@ class PageStore {
 
   // --- for sequences
   PageState state(const Page& page) const;
-  // A page that load() returned, or that was made: it gets a number and is dirty.
+  // A page that load() returned is part of a tree now.
   void add_loaded(const Page& page) { memory_bytes_ += page.allocated_bytes(); }
+  // So is one that was made: it gets a number and is dirty.
   void add(Page& page);
   // The page as it may be changed: itself, under a new number if need be, or a copy where a job reads it, which it then
   // belongs to.
@@ -80,7 +81,8 @@ class PageStore {
   void replace(Page* page, Page* by);
   // An inner page that was changed had so many bytes.
   void resized(const Page& page, size_t bytes_before);
-  // The page leaves its tree, or memory alone; it is freed, if need be when the job has ended.
+  // The page leaves its tree, or only memory (precondition: it is clean); it is freed, if a job reads it when that has
+  // ended.
   void remove(Page* page);
   void evict(Page* page);
 

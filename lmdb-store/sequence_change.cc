@@ -183,12 +183,11 @@ void Sequence::shrink(Path& path) {
   for (unsigned level = 1; level <= root_level_; ++level) {
     const auto [parent, index] = path.steps[level];
     Page* const page = parent->page(index);
+    const bool small = level == 1 || page->count < InnerPage::kSmallChildren;
     if (page->count == 0) {
       store_.remove(page);
       parent->erase(index);
-    } else if (level > 1 && page->count >= InnerPage::kSmallChildren) {
-      return;
-    } else if (!join(*parent, index) && (index == 0 || !join(*parent, index - 1))) {
+    } else if (!small || (!join(*parent, index) && (index == 0 || !join(*parent, index - 1)))) {
       return;
     }
     finger_.leaf = nullptr;

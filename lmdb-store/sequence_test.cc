@@ -1,9 +1,6 @@
 #include "lmdb-store/sequence.h"
 
 #include <boost/test/unit_test.hpp>
-#include <map>
-#include <memory>
-#include <set>
 #include <thread>
 
 #include "base/hash.h"

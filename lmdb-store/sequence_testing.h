@@ -2,6 +2,7 @@
 // crashes, beside std::map as the second implementation.
 #pragma once
 
+#include <array>
 #include <boost/test/unit_test.hpp>
 #include <map>
 #include <memory>
