@@ -23,7 +23,7 @@ namespace capstan::lmdb_store {
 enum class Table : uint8_t {
   kMeta = 0,      // clock of the state, identities, dictionary of logs
   kKeys = 1,      // key rows, in the order database, slot, hash
-  kElements = 2,  // rows of large keys: [generation][element id]
+  kElements = 2,  // rows of large keys: [generation][chunk or page]
   kExpiry = 3,    // [time][key row's key]
   kSlots = 4,     // [database][slot]: key count and sum of key digests (the Merkle leaves)
 };
