@@ -331,13 +331,8 @@ BOOST_AUTO_TEST_CASE(entries_that_are_lost_are_sent_again_when_what_is_behind_th
 BOOST_AUTO_TEST_CASE(a_candidate_learns_a_committed_prefix_that_differs_from_its_old_leaders_log) {
   TestGroups groups(3);
   const std::vector<OwnedEntry> lost = entries_of({1, 1});
-  groups.give(2, {.kind = MessageKind::kAppend,
-                  .from = 1,
-                  .to = 2,
-                  .term = 1,
-                  .entries = views(lost),
-                  .round = 1,
-                  .first = 1});
+  groups.give(
+      2, {.kind = MessageKind::kAppend, .from = 1, .to = 2, .term = 1, .entries = views(lost), .round = 1, .first = 1});
   groups.turn(2);
   groups.isolate(2);
   groups.run_for(2 * kDefaults.election_timeout_max);
@@ -345,12 +340,8 @@ BOOST_AUTO_TEST_CASE(a_candidate_learns_a_committed_prefix_that_differs_from_its
   groups.turn(2);
   BOOST_TEST(groups[2].term() == 2u, "it asks for votes, and another one is elected");
   const std::vector<OwnedEntry> committed = entries_of({2});
-  groups.give(2, {.kind = MessageKind::kCommitted,
-                  .from = 3,
-                  .to = 2,
-                  .term = 2,
-                  .entries = views(committed),
-                  .commit = 1});
+  groups.give(
+      2, {.kind = MessageKind::kCommitted, .from = 3, .to = 2, .term = 2, .entries = views(committed), .commit = 1});
   BOOST_TEST(groups[2].commit() == 1u);
   BOOST_TEST(groups[2].log().matches(1, 2));
 }
