@@ -152,7 +152,12 @@ void measure_list(uint64_t count) {
     sequence.erase(cursor.element().place);
   });
   uint64_t built = 0;
-  measure("build", 1, [&](uint64_t) { sequence.build(count, [&] { return view_of({++built, {}}, built, "abc"); }); });
+  measure("build", 1, [&](uint64_t) {
+    sequence.build(count, [&] {
+      ++built;
+      return view_of({built, {}}, built, "abc");
+    });
+  });
   measure("drop", 1, [&](uint64_t) { sequence.drop(SIZE_MAX); });
 }
 
