@@ -23,6 +23,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "lmdb-store/collection_form.h"
 #include "lmdb-store/dirty_set.h"
 #include "lmdb-store/journal_format.h"
 #include "lmdb-store/log_dictionary.h"
@@ -51,6 +52,7 @@ inline SlotStatistic slot_change(const RowStanding& before, const RowStanding& a
 }
 // hash: hash64 of the key. An empty payload stands for nothing.
 RowStanding standing_of(const StringForm& form, uint64_t hash, const LogDictionary& logs);
+RowStanding standing_of(const CollectionForm& form);
 RowStanding standing_of(std::string_view payload, uint64_t hash, const LogDictionary& logs);
 
 // Log R as the shard last promised to go on with it (model, "Identities").

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/slot.h"
+#include "lmdb-store/inline_elements.h"
 #include "quorum/element_value.h"
 
 namespace capstan::lmdb_store {
@@ -192,6 +193,8 @@ RowStanding standing_of(std::string_view payload, uint64_t hash, const LogDictio
   if (payload.empty()) return {};
   StringForm form;
   if (parse_string_form(payload, form)) return standing_of(form, hash, logs);
+  CollectionForm collection;
+  if (parse_collection_form(payload, collection)) return standing_of(collection);
   RowStanding standing;
   KeyState state;
   Decoder in(payload.substr(1));
@@ -214,6 +217,8 @@ Keyspace::KeyInfo Keyspace::info(const StringForm& form, int64_t now_ms) {
 Keyspace::KeyInfo Keyspace::info(std::string_view payload, int64_t now_ms) const {
   StringForm form;
   if (parse_string_form(payload, form)) return info(form, now_ms);
+  CollectionForm collection;
+  if (parse_collection_form(payload, collection)) return info(collection, now_ms);
   KeyInfo info;
   KeyState state;
   Decoder in(payload.substr(1));
@@ -232,6 +237,12 @@ uint64_t Keyspace::digest(const TableRow& row, uint64_t hash) const {
 
 bool Keyspace::decode(const TableRow& row, KeyState& out, std::vector<WantedRow>& missing) {
   StringForm form;
+  CollectionForm collection;
+  if (parse_collection_form(row.payload(), collection)) {
+    InlineElements elements(collection);
+    out = collection_state(collection, elements, logs_);
+    return true;
+  }
   if (!parse_string_form(row.payload(), form)) {
     Decoder in(row.payload().substr(1));
     CHECK(KeyState::decode(in, out) && in.done(), "a key row is malformed");

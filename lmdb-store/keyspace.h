@@ -18,6 +18,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "lmdb-store/collection_join.h"
 #include "lmdb-store/dirty_set.h"
 #include "lmdb-store/flush.h"
 #include "lmdb-store/log_dictionary.h"
@@ -86,6 +87,7 @@ class Keyspace {
   KeyInfo info(const TableRow& row, int64_t now_ms) const { return info(row.payload(), now_ms); }
   KeyInfo info(std::string_view payload, int64_t now_ms) const;
   static KeyInfo info(const StringForm& form, int64_t now_ms);
+  KeyInfo info(CollectionForm& form, int64_t now_ms) const;
   // The key's elements, decoded. False if chunks of a long string are not in memory: they are then added to missing.
   bool decode(const TableRow& row, KeyState& out, std::vector<WantedRow>& missing);
   uint64_t digest(const TableRow& row, uint64_t hash) const;
@@ -167,8 +169,9 @@ class Keyspace {
   // --- rebuilding from another replica (model, "Rebuild")
   // Forgets every key, in LMDB with the next flush. What was applied stays named until end_rebuild().
   void begin_rebuild();
-  // A key as the source had it. Precondition: it was not installed since begin_rebuild().
-  void install(Database database, std::string_view key, const KeyState& state);
+  // A key as the source had it, when that had applied what as_of covers. Precondition: it was not installed since
+  // begin_rebuild().
+  void install(Database database, std::string_view key, const KeyState& state, const Clock& as_of);
   // All keys are here: everything up to `applied` is contained, and rows are as of clocks up to `newest`.
   void end_rebuild(const Clock& applied, const Clock& newest, Hlc newest_stamp);
   // A key with everything in it, read on this thread. False: there is none.
@@ -203,13 +206,20 @@ class Keyspace {
   void join_general(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay);
   bool covers(const StringForm& form, const Clock& context) const;
   bool contains(const StringForm& form, const Dot& dot) const;
-  bool contains(const KeyState& state, const Dot& dot) const;
+  bool contains(const TableRow& row, const KeyState& state, const Dot& dot) const;
   RowStanding standing(const TableRow* row, uint64_t hash) const;
   void account(const Target& target, uint64_t sort_key, const RowStanding& before, const RowStanding& after);
-  void store_state(Target& target, const KeyState& state);
+  void store_state(Target& target, const KeyState& state, const Clock& as_of);
+  static void general_payload(const KeyState& state, std::string& payload);
+  void store_payload(Target& target, std::string_view payload, const RowStanding& before);
   bool compact(const KeyState& state, StringForm& form);
   void store_form(Target& target, const StringForm& form, const RowStanding& before);
   void store_absent(Target& target, const RowStanding& before);
+
+  // keyspace_collections.cc
+  bool join_collection(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay);
+  void store_collection(Target& target, const CollectionForm& form, Elements& elements, const RowStanding& before);
+  bool inline_collection(const KeyState& state, uint64_t hash, const Clock& as_of, std::string& payload);
 
   // keyspace_flush.cc
   struct Fetch;
@@ -287,6 +297,7 @@ class Keyspace {
   absl::btree_set<std::pair<int64_t, uint64_t>> expiry_;
   std::string expiry_position_;  // LMDB's expiry index was looked through up to here
   std::string scratch_;
+  std::string payload_;
 };
 
 }  // namespace capstan::lmdb_store

@@ -48,7 +48,8 @@ void Keyspace::apply_key(const KeyEffect& effect, const RecordHead& head, Replay
   TableRow* row = keys_.find(effect.database, effect.key, hash);
   if (!row && !complete_ && !voided(effect.database)) row = read_key_row(effect.database, effect.key, hash);
   Target target{effect.database, effect.key, hash, row};
-  if (!join_string(target, effect, head, replay)) join_general(target, effect, head, replay);
+  if (join_string(target, effect, head, replay) || join_collection(target, effect, head, replay)) return;
+  join_general(target, effect, head, replay);
 }
 
 bool Keyspace::covers(const StringForm& form, const Clock& context) const {
@@ -68,7 +69,9 @@ bool Keyspace::contains(const StringForm& form, const Dot& dot) const {
   return names(form.dot, form.amended_last) || (form.has(kShapeTtl) && names(form.ttl_dot, 0));
 }
 
-bool Keyspace::contains(const KeyState& state, const Dot& dot) const {
+bool Keyspace::contains(const TableRow& row, const KeyState& state, const Dot& dot) const {
+  CollectionForm form;
+  if (parse_collection_form(row.payload(), form)) return form.contains(dot, logs_);
   if (dot.log != ahead_) return false;
   const auto names = [&](const Version& version) {
     const auto amended = [&](const Amendment& amendment) {
@@ -201,14 +204,16 @@ void Keyspace::join_general(Target& target, const KeyEffect& effect, const Recor
   std::vector<WantedRow> missing;
   if (target.row && !target.row->absent()) {
     while (!decode(*target.row, state, missing)) read_now(missing);
-    if (replay == Replay::kYes && contains(state, head.dot)) return;
+    if (replay == Replay::kYes && contains(*target.row, state, head.dot)) return;
   }
   state.apply(effect, head, replay);
-  store_state(target, state);
+  Clock as_of = applied_;
+  as_of.set(head.dot.log, head.dot.number);
+  store_state(target, state, as_of);
 }
 
-// The compact form where it can say all of it, else the general one.
-void Keyspace::store_state(Target& target, const KeyState& state) {
+// The compact form where it can say all of it, else the general one. as_of: what the state contains.
+void Keyspace::store_state(Target& target, const KeyState& state, const Clock& as_of) {
   const RowStanding before = standing(target.row, target.hash);
   StringForm old;
   if (target.row && parse_string_form(target.row->payload(), old) && old.has(kShapeChunked)) {
@@ -220,9 +225,18 @@ void Keyspace::store_state(Target& target, const KeyState& state) {
   }
   StringForm form;
   if (compact(state, form)) return store_form(target, form, before);
-  std::string payload(1, static_cast<char>(kShapeGeneral));
+  payload_.clear();
+  if (!inline_collection(state, target.hash, as_of, payload_)) general_payload(state, payload_);
+  store_payload(target, payload_, before);
+}
+
+void Keyspace::general_payload(const KeyState& state, std::string& payload) {
+  payload.assign(1, static_cast<char>(kShapeGeneral));
   Encoder out(payload);
   state.encode(out);
+}
+
+void Keyspace::store_payload(Target& target, std::string_view payload, const RowStanding& before) {
   const uint64_t sort = target.row ? target.row->sort_key : sort_key(target.database, slot_of(target.key), target.hash);
   target.row = writable(keys_, target.row, sort, target.key, target.hash, payload.size(), DirtySet::bucket_of(sort));
   std::memcpy(target.row->payload_data(), payload.data(), payload.size());
@@ -274,7 +288,8 @@ void Keyspace::apply_clear(Database database, const RecordHead& head) {
     std::vector<WantedRow> missing;
     while (!decode(*target.row, state, missing)) read_now(missing);
     state.apply_clear(head.context);
-    store_state(target, state);
+    // What the record does to this very key comes behind its clear, so the row does not contain the record yet.
+    store_state(target, state, applied_);
   };
   std::vector<ScannedKey> names;
   for (uint64_t position = 0;;) {
@@ -292,9 +307,9 @@ void Keyspace::begin_rebuild() {
   drop_databases(all);
 }
 
-void Keyspace::install(Database database, std::string_view key, const KeyState& state) {
+void Keyspace::install(Database database, std::string_view key, const KeyState& state, const Clock& as_of) {
   Target target{database, key, hash64(key), nullptr};
-  store_state(target, state);
+  store_state(target, state, as_of);
 }
 
 void Keyspace::end_rebuild(const Clock& applied, const Clock& newest, Hlc newest_stamp) {

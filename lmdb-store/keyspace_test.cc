@@ -173,6 +173,13 @@ struct World {
       while (!keyspace->decode(*found.row, decoded, missing)) keyspace->read_now(missing);
       BOOST_REQUIRE_MESSAGE(decoded == expected, "wrong state of " << name.second);
       BOOST_TEST(keyspace->digest(*found.row, hash) == expected.digest(hash));
+      const int64_t now_ms = random.between(1, 9000);
+      const Keyspace::KeyInfo info = keyspace->info(*found.row, now_ms);
+      BOOST_TEST(info.exists == expected.exists());
+      if (expected.exists()) {
+        BOOST_TEST((info.kind == expected.visible_kind()));
+        BOOST_TEST(info.expired == expected.expired(now_ms));
+      }
       keys[name.first] += expected.exists() ? 1 : 0;
       expiring[name.first] += expected.exists() && expected.expire_at_ms() != kNeverExpires ? 1 : 0;
       leaves[{name.first, slot_of(name.second)}] += expected.digest(hash);
@@ -255,9 +262,48 @@ void random_amend(World& world, LogId log, Database database, std::string_view k
   world.effects.element(database, key, amend);
 }
 
+// Collections, each usually of its own kind: some elements are put, removed and added to, or so many at once that no
+// key row holds them.
+void random_elements(World& world, LogId log, Database database, const Clock& context) {
+  Random& random = world.random;
+  const uint64_t number = random.below(6);
+  const std::string_view key = world.effects.keep("c" + std::to_string(number));
+  if (world.effects.find(database, key)) return;
+  if (random.chance(0.05)) return world.effects.remove(database, key);
+  if (random.chance(0.1)) return world.expire(database, key, random.between(1, 9000));
+  const ElementKind kind = static_cast<ElementKind>(1 + (random.chance(0.03) ? random.below(4) : number % 4));
+  const KeyState* const state = world.state.find(database, key);
+  const uint64_t ids = random.chance(0.3) ? 300 : 20;
+  for (uint64_t left = random.chance(0.05) ? 150 : 1 + random.below(4); left > 0; --left) {
+    std::string id = "i" + std::to_string(random.below(ids));
+    if (random.chance(0.01)) id += std::string(100, 'l');
+    if (world.effects.find(database, key, kind, id)) continue;
+    ElementEffect effect;
+    effect.kind = kind;
+    effect.id = world.effects.keep(id);
+    const ElementState* const old = state == nullptr ? nullptr : state->find(kind, id);
+    if (old != nullptr && random.chance(0.5)) {
+      effect.action = ElementEffect::Action::kRemove;
+    } else if (old != nullptr && holds_numbers(kind) && random.chance(0.5) &&
+               (log.agreed() || context.covers(old->versions[0].dot))) {
+      effect.action = ElementEffect::Action::kAdd;
+      effect.anchor = old->versions[0].dot;
+      effect.addend = random.chance(0.3) ? Number::real(0.5L) : Number::integer(random.between(-3, 3));
+    } else if (kind == ElementKind::kScore) {
+      std::string score;
+      append_number(kind, Number::real(static_cast<long double>(random.below(4))), score);
+      effect.value = world.effects.keep(score);
+    } else if (kind != ElementKind::kMember) {
+      effect.value = world.effects.keep(std::to_string(random.below(1000)));
+    }
+    world.effects.element(database, key, effect);
+  }
+}
+
 void random_effect(World& world, LogId log, const Clock& context) {
   Random& random = world.random;
   const Database database = static_cast<Database>(random.below(3));
+  if (random.chance(0.4)) return random_elements(world, log, database, context);
   const std::string_view key = world.effects.keep(some_key(random));
   if (world.effects.find(database, key)) return;
   const int64_t time = random.chance(0.2) ? kNeverExpires : random.between(1, 9000);

@@ -18,7 +18,10 @@ enum ShapeBit : uint8_t {
   kShapeAmended = 2,  // the version's own log changed the value in place: the number of the last amendment follows
   kShapeTtl = 4,      // a version of the ttl element follows
   kShapeChunked = 8,  // the value lies in element rows: generation and size follow
+  kShapeInline = 16,  // a collection whose elements lie here (collection_form.h)
+  kShapeLarge = 64,   // a collection whose elements lie in pages
   kShapeGeneral = 128,
+  kNoString = kShapeInline | kShapeLarge | kShapeGeneral,
 };
 
 // Strings longer than this lie in chunks of this size, so that a splice costs what it changes.
@@ -54,11 +57,11 @@ inline size_t string_head_bytes(uint8_t shape) {
          ((shape & kShapeChunked) ? kChunkedBytes : 0);
 }
 
-// False if the payload is in the general form, or (on bytes from disk) shorter than its head.
+// False if the payload is in another form, or (on bytes from disk) shorter than its head.
 inline bool parse_string_form(std::string_view payload, StringForm& form) {
   if (payload.empty()) return false;
   form.shape = static_cast<uint8_t>(payload[0]);
-  if ((form.shape & kShapeGeneral) != 0 || payload.size() < string_head_bytes(form.shape)) return false;
+  if ((form.shape & kNoString) != 0 || payload.size() < string_head_bytes(form.shape)) return false;
   const char* at = payload.data() + 1;
   const auto read_dot = [&at](LogNumber& dot) {
     dot.log = load_le<uint16_t>(at);

@@ -207,7 +207,7 @@ Result<> Rebuild::take_piece(std::span<const std::string_view> words) {
     first_ = applied;
     keyspace_.begin_rebuild();
   }
-  if (!install(keys)) return malformed();
+  if (!install(keys, Clock{{log_, applied}})) return malformed();
   last_ = applied;
   stamp_ = Hlc{stamp};
   question_ = next;
@@ -215,7 +215,7 @@ Result<> Rebuild::take_piece(std::span<const std::string_view> words) {
   return {};
 }
 
-bool Rebuild::install(std::string_view keys) {
+bool Rebuild::install(std::string_view keys, const Clock& as_of) {
   Decoder in(keys);
   while (in.ok() && in.remaining() > 0) {
     const Database database = in.u8();
@@ -223,7 +223,7 @@ bool Rebuild::install(std::string_view keys) {
     Decoder state_in(in.bytes());
     KeyState state;
     if (!in.ok() || database >= kDatabases || !KeyState::decode(state_in, state) || !state_in.done()) return false;
-    keyspace_.install(database, name, state);
+    keyspace_.install(database, name, state, as_of);
     ++keys_;
   }
   return in.ok();

@@ -101,7 +101,7 @@ class Rebuild {
     std::string configuration;
   };
   Result<> take_piece(std::span<const std::string_view> words);
-  bool install(std::string_view keys);
+  bool install(std::string_view keys, const Clock& as_of);
   Result<> take_log(std::span<const std::string_view> words);
   void ask(uint64_t from, resp::OutputBuffer& out) const;
   void ask_log(resp::OutputBuffer& out) const;
