@@ -114,12 +114,6 @@ void CollectionJoin::begin_life() {
 }
 
 bool CollectionJoin::remove_all(const Clock& context) {
-  const bool any = form_.count > 0 || form_.has_ttl;
-  if (form_.covered_by(context, logs_)) {
-    if (form_.count > 0) elements_.clear();
-    begin_life();
-    return any;
-  }
   std::vector<std::string> ids;
   elements_.visit([&](const ElementView& element) { ids.emplace_back(element.place.id); });
   ElementEffect removal;

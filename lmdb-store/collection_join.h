@@ -27,8 +27,10 @@ class Elements {
   virtual void put(const ElementView& element, const ElementView* old) = 0;
   // What the last find() gave.
   virtual void erase(const ElementView& old) = 0;
-  virtual void clear() = 0;
+  // Ascending in their order; of small hashes and sets that of their arrival.
   virtual void visit(absl::FunctionRef<void(const ElementView&)> f) = 0;
+  // The element at that place, from 0, of visit()'s order; false: there are not so many.
+  virtual bool at(uint64_t rank, ElementView& out) = 0;
 };
 
 class CollectionJoin {
@@ -39,10 +41,11 @@ class CollectionJoin {
     if (form.touched.empty()) begin_life();
   }
 
-  // False: nothing changed. Preconditions: it puts no elements of another kind than the form's; the dictionary knows
+  // False: nothing changed. Preconditions: it does not remove(key) what the form covers (covered_by(): begin a new form
+  // then); it puts no elements of another kind than the form's; the dictionary knows
   // the record's log, or has room for it.
   bool apply(const KeyEffect& effect, const RecordHead& head, Replay replay);
-  // remove(key), or a clear of its database.
+  // remove(key), or a clear of its database, element by element.
   bool remove_all(const Clock& context);
   // An element, or the TTL, as another form of the key has it. Precondition: there is none yet.
   void install(const ElementState& element);

@@ -111,6 +111,11 @@ class KeyLife {
     CollectionForm form;
     form.kind = kind_;
     BOOST_REQUIRE(payload_.empty() || parse_collection_form(payload_, form));
+    if (record.keys[0].remove && form.covered_by(record.context, logs_)) {
+      form = {};
+      form.kind = kind_;
+      payload_.clear();
+    }
     InlineElements elements(form);
     CollectionJoin join(form, elements, logs_, hash64(kKey), applied_);
     const uint64_t digest = form.digest;

@@ -12,6 +12,15 @@ namespace {
 constexpr std::string_view kStateKey = "state";
 constexpr std::string_view kLogsKey = "logs";
 constexpr std::string_view kNewestKey = "newest";
+// Marks of generations (FORMAT.md, "Collections").
+constexpr std::string_view kDead = "dead";
+constexpr std::string_view kBuilding = "building";
+
+std::string mark_key(std::string_view mark, uint64_t generation) {
+  std::string key(mark);
+  Encoder(key).u64_be(generation);
+  return key;
+}
 
 // The rows are cold: each is met once, with its successors on their way, and then told apart by its sort key.
 DirtySet::Rows in_order(const DirtySet::Rows& rows) {
@@ -102,37 +111,65 @@ Result<> FlushJob::write_all() {
   rows_written_ = 0;
   slot_prefix_ = kNoSlot;
   slot_change_ = {};
+  first_collection_ = next_collection_ = 0;
   if (Result<> begun = begin(); !begun) return begun;
   if (Result<> done = write_names(); !done) return done;
   for (Database database = 0; database < kDatabases; ++database) {
     if (!cleared[database]) continue;
     if (Result<> done = clear_database(database); !done) return done;
   }
-  for (const DirtySet::Bucket& bucket : buckets) {
-    if (bucket.size() == 0) continue;
-    if (Result<> done = write_bucket(bucket); !done) return done;
+  // Before any page is written: what a job that failed has written is written again, into the same generations.
+  if (Result<> done = erase_marked(kBuilding); !done) return done;
+  if (Result<> done = erase_marked(kDead); !done) return done;
+  if (Result<> done = erase_orphans(); !done) return done;
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    if (buckets[i].size() == 0) continue;
+    if (Result<> done = write_bucket(i); !done) return done;
     if (Result<> done = next_batch_if_full(); !done) return done;
   }
+  if (Result<> done = erase_marked(kDead); !done) return done;
   if (Result<> done = write_slot(); !done) return done;
   if (last) {
     if (Result<> done = write_state(); !done) return done;
   }
-  return batch_->commit();
+  return commit();
 }
 
 Result<> FlushJob::begin() {
   Result<std::unique_ptr<WriteBatch>> batch = store_.write(bytes);
   if (!batch) return batch.error();
   batch_ = std::move(*batch);
+  naming_.clear();
+  return {};
+}
+
+Result<> FlushJob::commit() {
+  if (Result<> done = batch_->commit(); !done) return done;
+  for (CollectionJob* const collection : naming_) collection->named = true;
+  return {};
+}
+
+Result<> FlushJob::next_batch() {
+  if (Result<> done = write_slot(); !done) return done;
+  if (Result<> done = mark_unnamed(); !done) return done;
+  if (Result<> done = commit(); !done) return done;
+  batch_.reset();
+  return begin();
+}
+
+// Pages that are about to be committed, and that no key row names, must be found if this is as far as it goes.
+Result<> FlushJob::mark_unnamed() {
+  for (size_t i = first_collection_; i < next_collection_; ++i) {
+    const CollectionJob& collection = collections[i];
+    if (collection.named || std::find(naming_.begin(), naming_.end(), &collection) != naming_.end()) continue;
+    if (Result<> done = batch_->put(Table::kMeta, mark_key(kBuilding, collection.generation), {}); !done) return done;
+  }
   return {};
 }
 
 Result<> FlushJob::next_batch_if_full() {
   if (batch_->touched_pages() < batch_pages_) return {};
-  if (Result<> done = write_slot(); !done) return done;
-  if (Result<> done = batch_->commit(); !done) return done;
-  batch_.reset();
-  return begin();
+  return next_batch();
 }
 
 // Key by key, so that what a row counts for goes with it, and large databases need several transactions.
@@ -154,9 +191,7 @@ Result<> FlushJob::clear_database(Database database) {
     if (Result<> done = batch_->erase(Table::kKeys, key); !done) return done;
     if (Result<> done = count(word, before, {}); !done) return done;
     if (Result<> done = update_expiry(key, before, {}); !done) return done;
-    if (before.generation != 0) {
-      if (Result<> done = erase_generation(before.generation); !done) return done;
-    }
+    if (Result<> done = forget_generation(before); !done) return done;
     from = std::move(key);
     if (Result<> done = next_batch_if_full(); !done) return done;
   }
@@ -168,7 +203,12 @@ Result<> FlushJob::put_payload(Table table, const RowKey& key, std::string_view 
   return put_row(*batch_, table, key, id, payload);
 }
 
-Result<> FlushJob::write_bucket(const DirtySet::Bucket& bucket) {
+Result<> FlushJob::write_bucket(size_t index) {
+  const DirtySet::Bucket& bucket = buckets[index];
+  first_collection_ = next_collection_;
+  while (next_collection_ < collections.size() && collections[next_collection_].bucket == first_bucket + index) {
+    if (Result<> done = write_pages(collections[next_collection_++]); !done) return done;
+  }
   for (const TableRow* row : in_order(bucket.elements)) {
     const std::string_view id = row->key().substr(8);
     const RowKey key = row_keys_.row_key(row->sort_key, id);
@@ -177,6 +217,46 @@ Result<> FlushJob::write_bucket(const DirtySet::Bucket& bucket) {
   for (const TableRow* row : in_order(bucket.keys)) {
     if (Result<> done = write_key(*row); !done) return done;
     if (!bucket.elements.empty()) continue;
+    if (Result<> done = next_batch_if_full(); !done) return done;
+  }
+  for (size_t i = first_collection_; i < next_collection_; ++i) {
+    if (Result<> done = forget_pages(collections[i]); !done) return done;
+  }
+  return {};
+}
+
+// Before any page is written, and for good: pages of this job will have the same numbers.
+Result<> FlushJob::erase_orphans() {
+  const auto has_orphans = [](const CollectionJob& collection) { return collection.orphans_from != 0; };
+  if (std::none_of(collections.begin(), collections.end(), has_orphans)) return {};
+  for (const CollectionJob& collection : collections) {
+    if (!has_orphans(collection)) continue;
+    const Result<> done = erase_elements(collection.generation, collection.orphans_from, Together::kNo);
+    if (!done) return done;
+  }
+  if (Result<> done = next_batch(); !done) return done;
+  for (CollectionJob& collection : collections) collection.orphans_from = 0;
+  return {};
+}
+
+// Shadow paging (page_store.h): until the key row names them these pages mean nothing, so they may take several
+// transactions.
+Result<> FlushJob::write_pages(const CollectionJob& collection) {
+  for (const Page* const page : collection.pages->pages) {
+    encoded_.clear();
+    page->encode(encoded_);
+    const std::string key = page_row_key(collection.generation, page->number);
+    if (Result<> done = batch_->put(Table::kElements, key, encoded_); !done) return done;
+    if (Result<> done = next_batch_if_full(); !done) return done;
+  }
+  return {};
+}
+
+// Behind the key row, which does not name them any more.
+Result<> FlushJob::forget_pages(const CollectionJob& collection) {
+  for (const uint64_t number : collection.pages->obsolete) {
+    const std::string key = page_row_key(collection.generation, number);
+    if (Result<> done = batch_->erase(Table::kElements, key); !done) return done;
     if (Result<> done = next_batch_if_full(); !done) return done;
   }
   return {};
@@ -192,8 +272,9 @@ Result<> FlushJob::write_key(const TableRow& row) {
   if (Result<> done = put_payload(Table::kKeys, key, row.key(), row.payload()); !done) return done;
   ++rows_written_;
   if (Result<> done = count(row.sort_key, before, after); !done) return done;
-  if (before.generation != 0 && before.generation != after.generation) {
-    if (Result<> done = erase_generation(before.generation); !done) return done;
+  if (before.generation != after.generation) {
+    if (Result<> done = forget_generation(before); !done) return done;
+    if (Result<> done = name_generation(after.generation); !done) return done;
   }
   return update_expiry(key, before, after);
 }
@@ -231,9 +312,31 @@ Result<> FlushJob::write_slot() {
   return batch_->put(Table::kSlots, as_view(key), value);
 }
 
-Result<> FlushJob::erase_generation(uint64_t generation) {
-  std::string from(8, '\0');
-  store_be64(from.data(), generation);
+// A key row names it from now on.
+Result<> FlushJob::name_generation(uint64_t generation) {
+  for (size_t i = first_collection_; i < next_collection_; ++i) {
+    if (collections[i].generation != generation) continue;
+    naming_.push_back(&collections[i]);
+    return batch_->erase(Table::kMeta, mark_key(kBuilding, generation));
+  }
+  return {};
+}
+
+// A string's chunks go with its row. A collection's pages may be many: they are marked, and go later.
+Result<> FlushJob::forget_generation(const RowStanding& standing) {
+  if (standing.generation == 0) return {};
+  if (standing.pages) {
+    // A job that failed may have named it, and its database is cleared (again) now.
+    for (CollectionJob& collection : collections) collection.named &= collection.generation != standing.generation;
+    return batch_->put(Table::kMeta, mark_key(kDead, standing.generation), {});
+  }
+  return erase_elements(standing.generation, 0, Together::kYes);
+}
+
+Result<> FlushJob::erase_elements(uint64_t generation, uint64_t from_page, Together together) {
+  std::string from = page_row_key(generation, from_page);
+  // Chunks have shorter keys.
+  if (from_page == 0) from.resize(sizeof generation);
   while (true) {
     std::string key;
     {
@@ -242,6 +345,25 @@ Result<> FlushJob::erase_generation(uint64_t generation) {
       key = cursor->key();
     }
     if (Result<> done = batch_->erase(Table::kElements, key); !done) return done;
+    if (together == Together::kYes) continue;
+    if (Result<> done = next_batch_if_full(); !done) return done;
+  }
+}
+
+// Of all generations with that mark, whoever made it: this job, or one that failed or was cut off.
+Result<> FlushJob::erase_marked(std::string_view mark) {
+  while (true) {
+    uint64_t generation = 0;
+    {
+      const auto cursor = batch_->cursor(Table::kMeta);
+      if (!cursor->seek(mark) || !cursor->key().starts_with(mark)) return {};
+      if (cursor->key().size() != mark.size() + sizeof generation) {
+        return Error{ErrorCode::kCorrupt, "a generation's mark in LMDB is malformed"};
+      }
+      generation = load_be64(cursor->key().data() + mark.size());
+    }
+    if (Result<> done = erase_elements(generation, 0, Together::kNo); !done) return done;
+    if (Result<> done = batch_->erase(Table::kMeta, mark_key(mark, generation)); !done) return done;
   }
 }
 

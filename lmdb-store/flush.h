@@ -23,7 +23,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
-#include "lmdb-store/collection_form.h"
+#include "lmdb-store/collection.h"
 #include "lmdb-store/dirty_set.h"
 #include "lmdb-store/journal_format.h"
 #include "lmdb-store/log_dictionary.h"
@@ -41,7 +41,8 @@ struct RowStanding {
   bool exists = false;  // the key exists (it has more than a TTL)
   uint64_t digest = 0;
   int64_t expire_at_ms = kNeverExpires;
-  uint64_t generation = 0;  // of its chunks; 0: none
+  uint64_t generation = 0;  // of its chunks or pages; 0: none
+  bool pages = false;
 
   bool expiring() const { return exists && expire_at_ms != kNeverExpires; }
 };
@@ -87,6 +88,7 @@ class FlushJob {
   // Filled by the keyspace before run().
   size_t first_bucket = 0;
   std::vector<DirtySet::Bucket> buckets;   // from the first on, without a gap
+  std::vector<CollectionJob> collections;  // ascending by bucket
   std::array<bool, kDatabases> cleared{};  // erased before anything is written
   uint64_t bytes = 0;                      // of the rows, in memory
   StoredState state;                       // up to `position` as of the round's beginning, the rest as of the job's
@@ -108,13 +110,24 @@ class FlushJob {
  private:
   Result<> write_all();
   Result<> begin();
-  // Commits and begins anew when the transaction has grown large.
+  // Commits and begins anew; when the transaction has grown large.
+  Result<> next_batch();
   Result<> next_batch_if_full();
+  Result<> commit();
+  Result<> mark_unnamed();
+  Result<> name_generation(uint64_t generation);
   Result<> clear_database(Database database);
-  Result<> write_bucket(const DirtySet::Bucket& bucket);
+  Result<> write_bucket(size_t index);
+  Result<> erase_orphans();
+  Result<> write_pages(const CollectionJob& collection);
+  Result<> forget_pages(const CollectionJob& collection);
   Result<> write_key(const TableRow& row);
   Result<> put_payload(Table table, const RowKey& key, std::string_view id, std::string_view payload);
-  Result<> erase_generation(uint64_t generation);
+  // Chunks and pages that no key row names any more.
+  Result<> forget_generation(const RowStanding& standing);
+  enum class Together : bool { kNo, kYes };
+  Result<> erase_elements(uint64_t generation, uint64_t from_page, Together together);
+  Result<> erase_marked(std::string_view mark);
   Result<> count(uint64_t sort_key, const RowStanding& before, const RowStanding& after);
   Result<> update_expiry(std::string_view row_key, const RowStanding& before, const RowStanding& after);
   Result<> write_slot();
@@ -130,6 +143,11 @@ class FlushJob {
   static constexpr uint64_t kNoSlot = ~uint64_t{0};
   uint64_t slot_prefix_ = kNoSlot;  // sort key >> 40
   SlotStatistic slot_change_;
+  // Of the bucket that is being written: its collections, and of those the ones that key rows of this batch name.
+  size_t first_collection_ = 0;
+  size_t next_collection_ = 0;
+  std::vector<CollectionJob*> naming_;
+  std::string encoded_;
   uint64_t rows_written_ = 0;
   Result<> result_;
   std::atomic<bool> done_{false};

@@ -87,6 +87,13 @@ void InlineElements::erase(const ElementView& /*old*/) {
   splice(found_, element_bytes(form_.elements.data() + found_), nullptr);
 }
 
-void InlineElements::clear() { form_.elements = {}; }
+bool InlineElements::at(uint64_t rank, ElementView& out) {
+  const std::string_view all = form_.elements;
+  size_t at = 0;
+  for (; at < all.size() && rank > 0; --rank) at += element_bytes(all.data() + at);
+  if (at == all.size()) return false;
+  out = read_element(all.data() + at, 0, form_.base);
+  return true;
+}
 
 }  // namespace capstan::lmdb_store

@@ -20,8 +20,8 @@ class InlineElements : public Elements {
   bool find(std::string_view id, ElementView& out) override;
   void put(const ElementView& element, const ElementView* old) override;
   void erase(const ElementView& old) override;
-  void clear() override;
   void visit(absl::FunctionRef<void(const ElementView&)> f) override;
+  bool at(uint64_t rank, ElementView& out) override;
 
  private:
   size_t insertion(const ElementView& element) const;

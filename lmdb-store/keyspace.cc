@@ -239,8 +239,14 @@ bool Keyspace::decode(const TableRow& row, KeyState& out, std::vector<WantedRow>
   StringForm form;
   CollectionForm collection;
   if (parse_collection_form(row.payload(), collection)) {
-    InlineElements elements(collection);
-    out = collection_state(collection, elements, logs_);
+    if (!collection.large) {
+      InlineElements elements(collection);
+      out = collection_state(collection, elements, logs_);
+      return true;
+    }
+    Large& large = large_of(collection, row.sort_key);
+    out = collection_state(collection, *large.collection, logs_);
+    account_pages(large);
     return true;
   }
   if (!parse_string_form(row.payload(), form)) {
@@ -273,6 +279,7 @@ void Keyspace::set_limits(uint64_t cache_bytes, uint64_t dirty_bytes) {
 }
 
 bool Keyspace::evict(size_t rows) {
+  free_dropped(rows / 8 + 1);
   rows += 2 * std::exchange(added_rows_, 0);
   if (memory_bytes() <= options_.cache_bytes) return false;
   // Until all rows of a flush are marked clean, a row that is not in memory may be another than LMDB's.
@@ -291,6 +298,9 @@ bool Keyspace::evict(size_t rows) {
   };
   elements_.sweep(rows / 8 + 1, visit);
   keys_.sweep(rows, visit);
+  const uint64_t pages = page_bytes_;
+  evict_pages(rows / 8 + 1);
+  evicted += page_bytes_ < pages;
   return evicted > 0 && memory_bytes() > options_.cache_bytes;
 }
 

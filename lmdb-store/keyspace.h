@@ -6,9 +6,11 @@
 #pragma once
 
 #include <absl/container/btree_set.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,7 +20,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
-#include "lmdb-store/collection_join.h"
+#include "lmdb-store/collection.h"
 #include "lmdb-store/dirty_set.h"
 #include "lmdb-store/flush.h"
 #include "lmdb-store/log_dictionary.h"
@@ -130,9 +132,9 @@ class Keyspace {
   void expired_keys(int64_t now_ms, size_t count, std::vector<std::pair<Database, std::string>>& out);
 
   // --- memory and flushing
-  uint64_t memory_bytes() const { return row_bytes_ + keys_.index_bytes() + elements_.index_bytes(); }
+  uint64_t memory_bytes() const { return row_bytes_ + page_bytes_ + keys_.index_bytes() + elements_.index_bytes(); }
   uint64_t row_bytes() const { return row_bytes_; }
-  uint64_t dirty_bytes() const { return dirty_.bytes(); }
+  uint64_t dirty_bytes() const { return dirty_.bytes() + dirty_page_bytes_; }
   uint64_t rows() const { return keys_.size() + elements_.size(); }
   const Options& options() const { return options_; }
   void set_limits(uint64_t cache_bytes, uint64_t dirty_bytes);
@@ -187,6 +189,14 @@ class Keyspace {
   Position flushed_position() const { return flushed_position_; }
 
  private:
+  // A large collection of which something is in memory.
+  struct Large {
+    Database database = 0;
+    std::unique_ptr<Collection> collection;
+    // What page_bytes_ and dirty_page_bytes_ have of it.
+    uint64_t memory_bytes = 0;
+    uint64_t dirty_bytes = 0;
+  };
   struct Target {
     Database database;
     std::string_view key;
@@ -218,8 +228,15 @@ class Keyspace {
 
   // keyspace_collections.cc
   bool join_collection(Target& target, const KeyEffect& effect, const RecordHead& head, Replay replay);
-  void store_collection(Target& target, const CollectionForm& form, Elements& elements, const RowStanding& before);
-  bool inline_collection(const KeyState& state, uint64_t hash, const Clock& as_of, std::string& payload);
+  void store_collection(Target& target, CollectionForm& form, Elements& elements, const RowStanding& before);
+  bool store_as_collection(Target& target, const KeyState& state, const Clock& as_of, const RowStanding& before);
+  Large& large_of(const CollectionForm& form, uint64_t sort_key);
+  Large& new_large(const Target& target, CollectionForm& form);
+  void account_pages(Large& large);
+  void drop_collection(uint64_t generation);
+  bool free_dropped(size_t pages);
+  void evict_pages(size_t pages);
+  bool expired(CollectionForm& form, int64_t now_ms) const;
 
   // keyspace_flush.cc
   struct Fetch;
@@ -262,9 +279,17 @@ class Keyspace {
   RowTable keys_;
   RowTable elements_;
   DirtySet dirty_;
+  std::map<uint64_t, Large> collections_;  // by generation
+  absl::flat_hash_set<Large*> dirty_collections_;
+  std::vector<Collection*> flushing_collections_;
+  std::vector<std::unique_ptr<Collection>> dropped_;
+  uint64_t evicted_generation_ = 0;  // where evict_pages() goes on
+  uint64_t page_bytes_ = 0;
+  uint64_t dirty_page_bytes_ = 0;
   std::shared_ptr<FlushJob> flushing_;
   size_t finished_bucket_ = 0;  // of the job that has ended: where finish_flush() goes on
   size_t finished_row_ = 0;
+  size_t finished_collection_ = 0;
   // The round of flushes that is under way: its state, the rows there were to write, and what was taken of them.
   StoredState round_;
   size_t round_rows_ = 0;

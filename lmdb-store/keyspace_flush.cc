@@ -21,6 +21,11 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   std::copy(std::begin(cleared_), std::end(cleared_), job->cleared.begin());
   std::fill(std::begin(cleared_), std::end(cleared_), false);
   cleared_any_ = false;
+  std::vector<Large*> collections(dirty_collections_.begin(), dirty_collections_.end());
+  std::sort(collections.begin(), collections.end(),
+            [](const Large* a, const Large* b) { return a->collection->bucket() < b->collection->bucket(); });
+  auto collection = std::find_if(collections.begin(), collections.end(),
+                                 [this](const Large* large) { return large->collection->bucket() >= next_bucket_; });
   for (job->first_bucket = next_bucket_; next_bucket_ < DirtySet::kBuckets && job->bytes < bytes; ++next_bucket_) {
     if (dirty_.empty()) {
       next_bucket_ = DirtySet::kBuckets;
@@ -29,6 +34,13 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
     job->buckets.push_back(dirty_.take(next_bucket_));
     round_taken_ += job->buckets.back().size();
     job->bytes += job->buckets.back().bytes;
+    for (; collection != collections.end() && (*collection)->collection->bucket() == next_bucket_; ++collection) {
+      job->bytes += (*collection)->dirty_bytes;
+      job->collections.push_back((*collection)->collection->begin_flush());
+      flushing_collections_.push_back((*collection)->collection.get());
+      dirty_collections_.erase(*collection);
+      account_pages(**collection);
+    }
   }
   job->state = round_;
   job->state.next_generation = next_generation_;
@@ -38,7 +50,7 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   job->state.newest.merge(applied_);
   job->state.newest_stamp = std::max(newest_stamp_, last_stamp_);
   job->last = next_bucket_ == DirtySet::kBuckets;
-  finished_bucket_ = finished_row_ = 0;
+  finished_bucket_ = finished_row_ = finished_collection_ = 0;
   return flushing_ = std::move(job);
 }
 double Keyspace::flush_progress() const {
@@ -59,6 +71,7 @@ void Keyspace::finish_row(TableRow* row, bool failed) {
 bool Keyspace::finish_flush() {
   constexpr size_t kSlice = 20'000;
   constexpr size_t kAhead = 8;  // rows are cold
+  constexpr size_t kSlicePages = 2'000;
   CHECK(flushing_ && flushing_->done());
   const bool failed = !flushing_->result().ok();
   for (size_t left = kSlice; finished_bucket_ < flushing_->buckets.size(); ++finished_bucket_, finished_row_ = 0) {
@@ -70,6 +83,13 @@ bool Keyspace::finish_flush() {
       finish_row(finished_row_ < bucket.keys.size() ? bucket.keys[finished_row_] : bucket.elements[element], failed);
     }
   }
+  for (; finished_collection_ < flushing_collections_.size(); ++finished_collection_) {
+    Collection& collection = *flushing_collections_[finished_collection_];
+    if (collection.finish_flush(flushing_->collections[finished_collection_], !failed, kSlicePages)) return true;
+    const auto large = collections_.find(collection.generation());
+    if (large != collections_.end()) account_pages(large->second);
+  }
+  flushing_collections_.clear();
   if (failed) {
     next_bucket_ = flushing_->first_bucket;
     for (const DirtySet::Bucket& bucket : flushing_->buckets) round_taken_ -= bucket.size();

@@ -216,8 +216,11 @@ void Keyspace::join_general(Target& target, const KeyEffect& effect, const Recor
 void Keyspace::store_state(Target& target, const KeyState& state, const Clock& as_of) {
   const RowStanding before = standing(target.row, target.hash);
   StringForm old;
+  CollectionForm old_collection;
   if (target.row && parse_string_form(target.row->payload(), old) && old.has(kShapeChunked)) {
     drop_chunks(old, DirtySet::bucket_of(target.row->sort_key));
+  } else if (target.row && parse_collection_form(target.row->payload(), old_collection) && old_collection.large) {
+    drop_collection(old_collection.generation);
   }
   if (state.empty()) {
     if (target.row) store_absent(target, before);
@@ -225,8 +228,8 @@ void Keyspace::store_state(Target& target, const KeyState& state, const Clock& a
   }
   StringForm form;
   if (compact(state, form)) return store_form(target, form, before);
-  payload_.clear();
-  if (!inline_collection(state, target.hash, as_of, payload_)) general_payload(state, payload_);
+  if (store_as_collection(target, state, as_of, before)) return;
+  general_payload(state, payload_);
   store_payload(target, payload_, before);
 }
 
@@ -350,6 +353,11 @@ void Keyspace::drop_databases(std::span<const Database> databases) {
     }
     forget_row(keys_, row);
   }
+  std::vector<uint64_t> generations;
+  for (const auto& [generation, large] : collections_) {
+    if (dropped[large.database]) generations.push_back(generation);
+  }
+  for (const uint64_t generation : generations) drop_collection(generation);
   for (const Database database : databases) dirty_.drop(database);
   absl::erase_if(expiry_, [&](const auto& entry) { return dropped[sort_key_database(entry.second)]; });
 }
