@@ -6,7 +6,6 @@
 #pragma once
 
 #include <absl/container/btree_set.h>
-#include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
 #include <functional>
@@ -93,6 +92,9 @@ class Keyspace {
   // The key's elements, decoded. False if chunks of a long string are not in memory: they are then added to missing.
   bool decode(const TableRow& row, KeyState& out, std::vector<WantedRow>& missing);
   uint64_t digest(const TableRow& row, uint64_t hash) const;
+  // A large collection's elements. Pages that are not in memory are read on this thread. Valid until the next call of
+  // apply(), evict() or finish_flush().
+  Collection& pages(const CollectionForm& form, uint64_t sort_key);
   // [offset, offset + size) of a chunked string, appended to out; as decode.
   bool read_chunks(const StringForm& form, uint64_t offset, uint64_t size, std::string& out,
                    std::vector<WantedRow>& missing);
@@ -196,6 +198,7 @@ class Keyspace {
     // What page_bytes_ and dirty_page_bytes_ have of it.
     uint64_t memory_bytes = 0;
     uint64_t dirty_bytes = 0;
+    bool listed = false;  // in dirty_collections_
   };
   struct Target {
     Database database;
@@ -240,6 +243,7 @@ class Keyspace {
 
   // keyspace_flush.cc
   struct Fetch;
+  void take_collections(FlushJob& job);
   void add_fetched(const Fetch& fetch);
   void finish_row(TableRow* row, bool failed);
   void drop_expiry(const TableRow& row);
@@ -280,7 +284,7 @@ class Keyspace {
   RowTable elements_;
   DirtySet dirty_;
   std::map<uint64_t, Large> collections_;  // by generation
-  absl::flat_hash_set<Large*> dirty_collections_;
+  std::vector<Large*> dirty_collections_;
   std::vector<Collection*> flushing_collections_;
   std::vector<std::unique_ptr<Collection>> dropped_;
   uint64_t evicted_generation_ = 0;  // where evict_pages() goes on

@@ -104,6 +104,13 @@ Keyspace::Large& Keyspace::large_of(const CollectionForm& form, uint64_t sort_ke
   return large;
 }
 
+// What earlier readers loaded is accounted for now.
+Collection& Keyspace::pages(const CollectionForm& form, uint64_t sort_key) {
+  Large& large = large_of(form, sort_key);
+  account_pages(large);
+  return *large.collection;
+}
+
 Keyspace::Large& Keyspace::new_large(const Target& target, CollectionForm& form) {
   form.large = true;
   form.generation = next_generation_++;
@@ -119,7 +126,7 @@ void Keyspace::account_pages(Large& large) {
   const Collection& collection = *large.collection;
   page_bytes_ += collection.memory_bytes() - std::exchange(large.memory_bytes, collection.memory_bytes());
   dirty_page_bytes_ += collection.dirty_bytes() - std::exchange(large.dirty_bytes, collection.dirty_bytes());
-  if (collection.dirty()) dirty_collections_.insert(&large);
+  if (collection.dirty() && !std::exchange(large.listed, true)) dirty_collections_.push_back(&large);
 }
 
 // No key row names it any more. Its pages are freed slice by slice; from the rows the flush finds what LMDB has to
@@ -128,7 +135,7 @@ void Keyspace::drop_collection(uint64_t generation) {
   const auto found = collections_.find(generation);
   if (found == collections_.end()) return;
   Large& large = found->second;
-  dirty_collections_.erase(&large);
+  if (large.listed) std::erase(dirty_collections_, &large);
   page_bytes_ -= large.memory_bytes;
   dirty_page_bytes_ -= large.dirty_bytes;
   dropped_.push_back(std::move(large.collection));

@@ -21,11 +21,8 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   std::copy(std::begin(cleared_), std::end(cleared_), job->cleared.begin());
   std::fill(std::begin(cleared_), std::end(cleared_), false);
   cleared_any_ = false;
-  std::vector<Large*> collections(dirty_collections_.begin(), dirty_collections_.end());
-  std::sort(collections.begin(), collections.end(),
-            [](const Large* a, const Large* b) { return a->collection->bucket() < b->collection->bucket(); });
-  auto collection = std::find_if(collections.begin(), collections.end(),
-                                 [this](const Large* large) { return large->collection->bucket() >= next_bucket_; });
+  std::sort(dirty_collections_.begin(), dirty_collections_.end(),
+            [](const Large* x, const Large* y) { return x->collection->bucket() < y->collection->bucket(); });
   for (job->first_bucket = next_bucket_; next_bucket_ < DirtySet::kBuckets && job->bytes < bytes; ++next_bucket_) {
     if (dirty_.empty()) {
       next_bucket_ = DirtySet::kBuckets;
@@ -34,14 +31,8 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
     job->buckets.push_back(dirty_.take(next_bucket_));
     round_taken_ += job->buckets.back().size();
     job->bytes += job->buckets.back().bytes;
-    for (; collection != collections.end() && (*collection)->collection->bucket() == next_bucket_; ++collection) {
-      job->bytes += (*collection)->dirty_bytes;
-      job->collections.push_back((*collection)->collection->begin_flush());
-      flushing_collections_.push_back((*collection)->collection.get());
-      dirty_collections_.erase(*collection);
-      account_pages(**collection);
-    }
   }
+  take_collections(*job);
   job->state = round_;
   job->state.next_generation = next_generation_;
   job->state.logs = logs_.logs();
@@ -53,6 +44,25 @@ std::shared_ptr<FlushJob> Keyspace::begin_flush(Position position, uint64_t byte
   finished_bucket_ = finished_row_ = finished_collection_ = 0;
   return flushing_ = std::move(job);
 }
+
+// Those of the job's buckets; they are sorted.
+void Keyspace::take_collections(FlushJob& job) {
+  const auto from = [this](size_t bucket) {
+    return std::partition_point(dirty_collections_.begin(), dirty_collections_.end(),
+                                [bucket](const Large* large) { return large->collection->bucket() < bucket; });
+  };
+  const auto begin = from(job.first_bucket), end = from(job.first_bucket + job.buckets.size());
+  for (auto at = begin; at != end; ++at) {
+    Large& large = **at;
+    job.bytes += large.dirty_bytes;
+    job.collections.push_back(large.collection->begin_flush());
+    flushing_collections_.push_back(large.collection.get());
+    large.listed = false;
+    account_pages(large);
+  }
+  dirty_collections_.erase(begin, end);
+}
+
 double Keyspace::flush_progress() const {
   if (next_bucket_ == 0) return 0;
   return round_taken_ >= round_rows_ ? 1 : static_cast<double>(round_taken_) / static_cast<double>(round_rows_);

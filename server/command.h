@@ -181,6 +181,7 @@ std::span<const CommandSpec> increment_commands();  // strings that are numbers
 std::span<const CommandSpec> bitmap_commands();
 std::span<const CommandSpec> bitfield_commands();
 std::span<const CommandSpec> hyperloglog_commands();
+std::span<const CommandSpec> set_commands();
 std::span<const CommandSpec> key_commands();       // keys by name
 std::span<const CommandSpec> expiry_commands();    // their TTLs
 std::span<const CommandSpec> object_commands();    // OBJECT

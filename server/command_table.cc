@@ -26,7 +26,7 @@ class CommandTable {
                               command_commands(),  config_commands(),      info_commands(),        saving_commands(),
                               waiting_commands(),  slowlog_commands(),     latency_commands(),     memory_commands(),
                               debug_commands(),    server_commands(),      consistency_commands(), cluster_commands(),
-                              pubsub_commands(),   capstan_commands(),     hyperloglog_commands()}) {
+                              pubsub_commands(),   capstan_commands(),     hyperloglog_commands(), set_commands()}) {
       top.insert(top.end(), family.begin(), family.end());
     }
     std::sort(top.begin(), top.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

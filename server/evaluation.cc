@@ -34,7 +34,7 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
     return sight_;
   }
   sight_.resident = true;
-  sight_.exists = sight_.whole = sight_.lingers = false;
+  sight_.exists = sight_.whole = sight_.collection = sight_.shown = sight_.lingers = false;
   sight_.kind = ElementKind::kString;
   sight_.expire_at_ms = kNeverExpires;
   const Keyspace::Found found = keyspace_.find(key.database, key.name, key.hash, at_once_);
@@ -62,8 +62,13 @@ const Evaluation::Sight& Evaluation::see(const KeyRef& key) {
 }
 
 void Evaluation::see_row(const KeyRef& key) {
-  const bool whole = !lmdb_store::parse_string_form(sight_.row->payload(), sight_.form);
-  const Keyspace::KeyInfo info = whole ? keyspace_.info(*sight_.row, now_ms_) : Keyspace::info(sight_.form, now_ms_);
+  const std::string_view payload = sight_.row->payload();
+  const bool text = lmdb_store::parse_string_form(payload, sight_.form);
+  sight_.collection = !text && lmdb_store::parse_collection_form(payload, sight_.collection_form);
+  const bool whole = !text && !sight_.collection;
+  const Keyspace::KeyInfo info = text                ? Keyspace::info(sight_.form, now_ms_)
+                                 : sight_.collection ? keyspace_.info(sight_.collection_form, now_ms_)
+                                                     : keyspace_.info(payload, now_ms_);
   sight_.exists = info.exists;
   sight_.kind = info.kind;
   sight_.expire_at_ms = info.expire_at_ms;
@@ -149,7 +154,7 @@ uint64_t Evaluation::memory_bytes(const KeyRef& key) {
   constexpr uint64_t kIndexBytes = 10;
   const Sight& sight = see(key);
   if (!sight.row) return 0;
-  const bool chunked = !sight.whole && sight.form.has(lmdb_store::kShapeChunked);
+  const bool chunked = !sight.whole && !sight.collection && sight.form.has(lmdb_store::kShapeChunked);
   return sight.row->allocated_bytes() + kIndexBytes + (chunked ? sight.form.size : 0);
 }
 
@@ -179,12 +184,16 @@ void Evaluation::put_expiry(const KeyRef& key, int64_t expire_at_ms, std::option
 void Evaluation::repeat_expiry(const KeyRef& key, const Sight& sight) {
   if (sight.expire_at_ms == kNeverExpires) return;
   if (effects_.find(key.database, key.name, ElementKind::kTtl, {})) return;
-  Hlc stamp = sight.form.ttl_hlc;
-  if (sight.whole) {
-    const Versions& versions = sight.state.find(ElementKind::kTtl)->versions;
-    stamp = versions[winner(versions)].hlc;
-  }
-  put_expiry(key, sight.expire_at_ms, stamp);
+  put_expiry(key, sight.expire_at_ms, expiry_stamp(sight));
+}
+
+// Of the TTL's version that is shown. Precondition: there is one.
+Hlc Evaluation::expiry_stamp(const Sight& sight) const {
+  if (!sight.whole && !sight.collection) return sight.form.ttl_hlc;
+  if (sight.collection && !sight.collection_form.ttl.general) return sight.collection_form.ttl.hlc;
+  const Versions versions = sight.whole ? sight.state.find(ElementKind::kTtl)->versions
+                                        : lmdb_store::versions_of(sight.collection_form.ttl, keyspace_.logs());
+  return versions[winner(versions)].hlc;
 }
 
 // "A record that creates a key where an expired one lingers begins with remove(key)."
@@ -271,8 +280,7 @@ void Evaluation::set_string(const KeyRef& key, std::string_view value, bool keep
   if (had_ttl) {
     // Before the removal, which would take back what this record itself set.
     const int64_t expire_at_ms = sight.expire_at_ms;
-    const ElementState* ttl = sight.whole ? sight.state.find(ElementKind::kTtl) : nullptr;
-    const Hlc stamp = ttl ? ttl->versions[winner(ttl->versions)].hlc : sight.form.ttl_hlc;
+    const Hlc stamp = expiry_stamp(sight);
     effects_.remove(key.database, key.name);
     put_string(key, value, false);
     put_expiry(key, expire_at_ms, stamp);

@@ -7,6 +7,8 @@
 // Belongs to the shard's worker.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -18,11 +20,13 @@
 
 #include "base/hash.h"
 #include "base/ids.h"
+#include "lmdb-store/inline_elements.h"
 #include "lmdb-store/keyspace.h"
 #include "quorum/effects.h"
 #include "quorum/number.h"
 #include "quorum/record.h"
 #include "server/pending.h"
+#include "server/state_elements.h"
 
 namespace capstan {
 
@@ -44,6 +48,12 @@ enum class Lookup {
 struct Scanned {
   std::string_view key;
   ElementKind kind = ElementKind::kString;
+};
+
+// An element of a collection. Ids are members, fields and positions; a sorted set's value is its score, 8 bytes.
+struct Element {
+  std::string_view id;
+  std::string_view value;
 };
 
 struct StringRead {
@@ -125,6 +135,24 @@ class Evaluation {
   // number.
   Lookup add(const KeyRef& key, const Number& addend, std::string_view sum);
 
+  // --- collections: hashes, sets, lists, sorted sets, by their elements' kind
+  // kFound: the key is such a collection, with so many elements.
+  Lookup collection(const KeyRef& key, ElementKind kind, uint64_t& size);
+  // Precondition of these: collection() gave kFound or kMissing since the last change.
+  std::optional<std::string_view> element(const KeyRef& key, std::string_view id);
+  // From 0; precondition: there are as many. Order: list and sorted set their own, else any.
+  Element element_at(const KeyRef& key, uint64_t rank);
+  void for_each_element(const KeyRef& key, absl::FunctionRef<void(const Element&)> f);
+  // Puts elements, makes the key if need be; its TTL stays. Returns how many different ids among them this record had
+  // not put. What is passed must outlive the record (keep()). Precondition: the key is missing or a collection of that
+  // kind.
+  uint64_t put_elements(const KeyRef& key, ElementKind kind, std::span<const Element> elements);
+  // Removes elements, and with the last one the key. Preconditions: they are there; each id once; they outlive the
+  // record.
+  void remove_elements(const KeyRef& key, ElementKind kind, std::span<const std::string_view> ids);
+  // A random number below that one, alike likely.
+  uint64_t draw(uint64_t below);
+
   // A copy of bytes that lives as long as the record.
   std::string_view keep(std::string_view bytes) { return effects_.keep(bytes); }
 
@@ -153,14 +181,22 @@ class Evaluation {
     bool resident = true;
     bool exists = false;
     bool lingers = false;  // expired, hidden, and not removed by the record
-    bool whole = false;    // state is what counts; else form
+    bool whole = false;    // state is what counts, else form, or collection_form
+    bool collection = false;
+    bool shown = false;  // states
     ElementKind kind = ElementKind::kString;
     int64_t expire_at_ms = kNeverExpires;
     lmdb_store::TableRow* row = nullptr;  // in memory, whatever the record does to it; nullptr if absent
     lmdb_store::StringForm form;
+    lmdb_store::CollectionForm collection_form;
+    std::optional<lmdb_store::InlineElements> small;  // collection_form's
     KeyState state;
+    StateElements states;  // state's
   };
 
+  lmdb_store::Elements& elements(Sight& sight);
+  std::string_view value(const lmdb_store::ElementView& element, ElementKind kind);
+  Hlc expiry_stamp(const Sight& sight) const;
   const Sight& see(const KeyRef& key);
   void see_row(const KeyRef& key);
   void see_state(const KeyRef& key, const KeyState* pending, const KeyEffect* effect);
