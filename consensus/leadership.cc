@@ -131,7 +131,8 @@ void Group::send_entries(PeerId peer, Progress& progress, std::vector<Message>& 
 void Group::on_append_reply(const Message& reply) {
   const auto found = peers_.find(reply.from);
   if (!leads() || found == peers_.end()) return;
-  if (reply.match > log_.last() || reply.received > log_.last() || reply.round > round_) return;  // no correct peer's
+  const Index last = std::max({reply.match, reply.received, reply.commit});
+  if (last > log_.last() || reply.round > round_) return;  // no correct peer's
   Progress& progress = found->second;
   progress.heard(reply.round, static_cast<Time>(std::min<uint64_t>(reply.promised, kLongestLease)), now_);
   // What it would need was cut: until it has what this log begins with, from elsewhere, it gets heartbeats.
@@ -151,7 +152,18 @@ void Group::on_append_reply(const Message& reply) {
   const Round answered = std::min(confirmed(), round_);
   if (answered > first) sent_.erase(sent_.begin(), sent_.begin() + static_cast<ptrdiff_t>(answered - first));
   advance_commit();
+  learn_commit(reply.commit);
   drive_transfer();
+}
+
+// Of another replica that follows this leader, and which knows, from an earlier one, that so much is committed: then it
+// is here, too (Leader Completeness, thesis §3.6.3). A leader that has just started anew, with a follower that is being
+// rebuilt from it and that alone knows, could not find out by counting.
+void Group::learn_commit(Index index) {
+  if (index <= commit_) return;
+  commit_to(index);
+  if (commit_news_at_ == 0) commit_news_at_ = now_ + kCommitNews;
+  drive_configuration();
 }
 
 // Thesis §3.6.2: only entries of the own term are counted; they commit all before them. The own copy counts as soon as
@@ -163,9 +175,7 @@ void Group::advance_commit() {
     return found == peers_.end() ? 0 : found->second.match();
   });
   if (index <= commit_ || (log_.term_at(index) != term() && !mutant(Mutant::kCountOlderTerms))) return;
-  commit_to(index);
-  if (commit_news_at_ == 0) commit_news_at_ = now_ + kCommitNews;
-  drive_configuration();
+  learn_commit(index);
 }
 
 // --- being the leader still

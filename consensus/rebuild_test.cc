@@ -311,6 +311,26 @@ BOOST_AUTO_TEST_CASE(who_follows_from_the_cut_on_needs_none) {
   }
 }
 
+// 1, which led, is gone with its disk. 2 has all of it, but starts anew from an older state, and 3 is being rebuilt: it
+// acknowledges nothing, and cannot be rebuilt before its source has applied what 3 knows to be committed.
+BOOST_AUTO_TEST_CASE(a_leader_learns_what_is_committed_from_one_that_it_rebuilds) {
+  Behind groups;
+  const Index committed = groups[1].commit();
+  BOOST_REQUIRE(committed == 12u);
+  groups[3].begin_rebuild(groups.now);
+  groups.finish(3, 1, Behind::kBase);
+  BOOST_REQUIRE(groups[3].commit() == committed);
+  groups.crash(1);
+  groups.crash(2);
+  groups[3].begin_rebuild(groups.now);
+  groups.restart(2, Behind::kBase);
+  BOOST_REQUIRE(groups[2].commit() < committed);
+  groups.elect(2);
+  groups.some_heartbeats();
+  BOOST_TEST(groups[3].rebuilding());
+  BOOST_TEST(groups[2].commit() == committed);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace capstan::consensus

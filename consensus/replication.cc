@@ -109,6 +109,7 @@ void Group::acknowledge(std::vector<Message>& out) {
   reply.promised = promised();
   reply.gated = gated_;
   reply.rebuilding = rebuilding_;
+  if (rebuilding_) reply.commit = commit_;
   const Index durable = mutant(Mutant::kAcknowledgeBeforeDurable) ? verified_ : durable_index_;
   reply.match = rebuilding_ ? 0 : std::min(verified_, durable);
   reply.received = rebuilding_ ? 0 : verified_;

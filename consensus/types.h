@@ -59,7 +59,7 @@ struct Message {
   Index previous = 0;
   Term previous_term = 0;
   std::vector<Entry> entries;
-  Index commit = 0;  // kAppend, kCommitted: the sender's commit index
+  Index commit = 0;  // kAppend, kCommitted, and a kAppendReply that says rebuilding: the sender's commit index
   Round round = 0;   // kAppend: this broadcast. kAppendReply: the latest one received
 
   // kAppendReply. match: the follower's log is the leader's up to here, durably. received: the same in memory.
