@@ -231,8 +231,9 @@ Result<> FlushJob::erase_orphans() {
   if (std::none_of(collections.begin(), collections.end(), has_orphans)) return {};
   for (const CollectionJob& collection : collections) {
     if (!has_orphans(collection)) continue;
-    const Result<> done = erase_elements(collection.generation, collection.orphans_from, Together::kNo);
-    if (!done) return done;
+    if (Result<> done = erase_elements(collection.generation, collection.orphans_from, Together::kNo); !done) {
+      return done;
+    }
   }
   if (Result<> done = next_batch(); !done) return done;
   for (CollectionJob& collection : collections) collection.orphans_from = 0;

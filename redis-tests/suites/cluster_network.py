@@ -199,12 +199,13 @@ def check_a_process_that_ends(context, meeting, a, b, c):
 
 def check_loss(context, meeting, a, b, c):
     """Connections lose nothing; datagrams do."""
-    meeting.network.loss(20)
+    # TCP doubles its patience with each loss: of twice as many, one run in fifty took longer than anybody waits.
+    meeting.network.loss(10)
     for _ in range(3):
         meeting.expect_open(*meeting.pairs())
     if meeting.network.kind == Namespaces.kind:
         counted = datagrams(meeting, a, b)
-        assert 700 < counted < 900, "%d of 1000 came" % counted
+        assert 850 < counted < 950, "%d of 1000 came" % counted
         meeting.network.loss(0)
         assert datagrams(meeting, a, b) == 1000
     del context, c
