@@ -240,7 +240,7 @@ class Group {
   void on_append_reply(const Message& reply);
   void tick_leader();
   void advance_commit();
-  void learn_commit(Index index);
+  void lead_commit_to(Index index);
   Time broadcast_at() const {
     return commit_news_at_ == 0 ? next_heartbeat_ : std::min(next_heartbeat_, commit_news_at_);
   }

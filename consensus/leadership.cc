@@ -152,15 +152,14 @@ void Group::on_append_reply(const Message& reply) {
   const Round answered = std::min(confirmed(), round_);
   if (answered > first) sent_.erase(sent_.begin(), sent_.begin() + static_cast<ptrdiff_t>(answered - first));
   advance_commit();
-  learn_commit(reply.commit);
+  // It follows this leader, and knows from an earlier one that so much is committed: then it is here, too (Leader
+  // Completeness, thesis §3.6.3). A leader that has just started anew, with a follower that is being rebuilt from it
+  // and that alone knows, could not find out by counting.
+  if (reply.commit > commit_) lead_commit_to(reply.commit);
   drive_transfer();
 }
 
-// Of another replica that follows this leader, and which knows, from an earlier one, that so much is committed: then it
-// is here, too (Leader Completeness, thesis §3.6.3). A leader that has just started anew, with a follower that is being
-// rebuilt from it and that alone knows, could not find out by counting.
-void Group::learn_commit(Index index) {
-  if (index <= commit_) return;
+void Group::lead_commit_to(Index index) {
   commit_to(index);
   if (commit_news_at_ == 0) commit_news_at_ = now_ + kCommitNews;
   drive_configuration();
@@ -175,7 +174,7 @@ void Group::advance_commit() {
     return found == peers_.end() ? 0 : found->second.match();
   });
   if (index <= commit_ || (log_.term_at(index) != term() && !mutant(Mutant::kCountOlderTerms))) return;
-  learn_commit(index);
+  lead_commit_to(index);
 }
 
 // --- being the leader still
