@@ -2,7 +2,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "lmdb-store/inline_elements.h"
 
 namespace capstan::lmdb_store {
 

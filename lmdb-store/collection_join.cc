@@ -1,9 +1,11 @@
 #include "lmdb-store/collection_join.h"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/number_text.h"
 #include "quorum/element_value.h"
@@ -71,7 +73,22 @@ uint64_t element_digest(uint64_t key_hash, ElementKind kind, std::string_view id
   return sum;
 }
 
-KeyState collection_state(const CollectionForm& form, Elements& elements, const LogDictionary& logs) {
+std::string_view value_in(const ElementView& element, ElementKind kind, std::string& scratch) {
+  if (!element.general) return element.value;
+  const Versions versions = decoded(element.value);
+  // A view of a version would not outlive it.
+  std::string joined;
+  return scratch = *value_of(versions, joined, kind);
+}
+
+double score_in(const ElementView& element) {
+  std::string scratch;
+  const std::string_view value = value_in(element, ElementKind::kScore, scratch);
+  CHECK(value.size() == sizeof(double), "a score has eight bytes");
+  return std::bit_cast<double>(load_le<uint64_t>(value.data()));
+}
+
+KeyState collection_state(const CollectionForm& form, ElementsReader& elements, const LogDictionary& logs) {
   KeyState state;
   const auto add = [&](ElementKind kind, const ElementView& element) {
     state.add({kind, std::string(element.place.id), versions_of(element, logs)});

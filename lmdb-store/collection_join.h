@@ -19,18 +19,22 @@ namespace capstan::lmdb_store {
 
 // The elements of a key, by their ids. In what is passed and returned place.id is the whole id, and place.word means
 // nothing. Views hold until the next change.
-class Elements {
+class ElementsReader {
  public:
-  virtual ~Elements() = default;
+  virtual ~ElementsReader() = default;
   virtual bool find(std::string_view id, ElementView& out) = 0;
+  // All of them, in an order that lasts until the next change.
+  virtual void visit(absl::FunctionRef<void(const ElementView&)> f) = 0;
+  // The element at that place of visit()'s order, from 0; false: there are not so many.
+  virtual bool at(uint64_t rank, ElementView& out) = 0;
+};
+
+class Elements : public ElementsReader {
+ public:
   // Inserts, or replaces what the last find() gave, which is `old` then. The element may not view what is stored here.
   virtual void put(const ElementView& element, const ElementView* old) = 0;
   // What the last find() gave.
   virtual void erase(const ElementView& old) = 0;
-  // Ascending in their order; of small hashes and sets that of their arrival.
-  virtual void visit(absl::FunctionRef<void(const ElementView&)> f) = 0;
-  // The element at that place, from 0, of visit()'s order; false: there are not so many.
-  virtual bool at(uint64_t rank, ElementView& out) = 0;
 };
 
 class CollectionJoin {
@@ -42,8 +46,8 @@ class CollectionJoin {
   }
 
   // False: nothing changed. Preconditions: it does not remove(key) what the form covers (covered_by(): begin a new form
-  // then); it puts no elements of another kind than the form's; the dictionary knows
-  // the record's log, or has room for it.
+  // then); it puts no elements of another kind than the form's; the dictionary knows the record's log, or has room for
+  // it.
   bool apply(const KeyEffect& effect, const RecordHead& head, Replay replay);
   // remove(key), or a clear of its database, element by element.
   bool remove_all(const Clock& context);
@@ -83,8 +87,12 @@ class CollectionJoin {
 // An element's versions, and the other way: as few bytes as they take. `bytes` keeps what a general one says.
 Versions versions_of(const ElementView& element, const LogDictionary& logs);
 ElementView view_of(std::string_view id, const Versions& versions, LogDictionary& logs, std::string& bytes);
+// The value that is read of it; put into scratch if it has to be put together.
+std::string_view value_in(const ElementView& element, ElementKind kind, std::string& scratch);
+// A sorted set's element's score.
+double score_in(const ElementView& element);
 // The key, decoded.
-KeyState collection_state(const CollectionForm& form, Elements& elements, const LogDictionary& logs);
+KeyState collection_state(const CollectionForm& form, ElementsReader& elements, const LogDictionary& logs);
 uint64_t element_digest(uint64_t key_hash, ElementKind kind, std::string_view id, const ElementView& element,
                         const LogDictionary& logs);
 

@@ -39,6 +39,8 @@ class KeyLife {
   }
 
   uint64_t most() const { return most_; }
+  // The key row; empty: there is none.
+  const std::string& payload() const { return payload_; }
 
  private:
   static LogId log(uint64_t index) { return LogId{(index == 0 ? LogId::kAgreedBit : 0) | (index + 1)}; }
@@ -182,6 +184,29 @@ BOOST_AUTO_TEST_CASE(rows_are_joined_as_states_are) {
     }
   });
   BOOST_TEST(most > 10u);
+}
+
+// Whatever the bytes, reading them stays within them; what is accepted says the same when it is written again.
+BOOST_AUTO_TEST_CASE(damaged_rows_are_refused_or_mean_something_else) {
+  size_t refused = 0;
+  with_new_seeds(200, [&](uint64_t seed) {
+    Random random(seed);
+    KeyLife life(seed);
+    life.run(40);
+    for (int i = 0; i < 50 && !life.payload().empty(); ++i) {
+      const std::vector<char> bytes = damaged(random, life.payload());
+      CollectionForm form;
+      if (!parse_collection_form({bytes.data(), bytes.size()}, form) || form.large || !InlineElements::valid(form)) {
+        ++refused;
+        continue;
+      }
+      std::string again;
+      append_collection_form(form, again);
+      CollectionForm same;
+      BOOST_TEST((parse_collection_form(again, same) && same.elements == form.elements && same.count == form.count));
+    }
+  });
+  BOOST_TEST(refused > 100u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

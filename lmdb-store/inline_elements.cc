@@ -1,24 +1,6 @@
 #include "lmdb-store/inline_elements.h"
 
-#include <bit>
-
-#include "base/check.h"
-#include "quorum/version.h"
-
 namespace capstan::lmdb_store {
-
-double score_in(const ElementView& element) {
-  std::string_view value = element.value;
-  std::string scratch;
-  Versions versions;
-  if (element.general) {
-    Decoder in(value);
-    CHECK(decode_versions(in, versions), "an element's versions are malformed");
-    value = value_of(versions, scratch, ElementKind::kScore).value_or(std::string_view());
-  }
-  CHECK(value.size() == sizeof(double), "a score has eight bytes");
-  return std::bit_cast<double>(load_le<uint64_t>(value.data()));
-}
 
 bool InlineElements::valid(const CollectionForm& form) {
   std::string_view left = form.elements;

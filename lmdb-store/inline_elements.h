@@ -14,7 +14,7 @@ class InlineElements : public Elements {
   // form.elements is theirs from the first change on: a view into this object.
   explicit InlineElements(CollectionForm& form) : form_(form) {}
 
-  // Whether all of it is an inline collection's, as many elements as the form says; for bytes from disk.
+  // Whether its bytes, from the disk, are elements, and as many as the form says.
   static bool valid(const CollectionForm& form);
 
   bool find(std::string_view id, ElementView& out) override;
@@ -32,8 +32,5 @@ class InlineElements : public Elements {
   std::string bytes_;
   size_t found_ = 0;  // where the last find() found it
 };
-
-// A sorted set's element's score.
-double score_in(const ElementView& element);
 
 }  // namespace capstan::lmdb_store

@@ -128,6 +128,11 @@ TableRow* Keyspace::read_element_row(std::string_view key, uint64_t hash) {
 
 TableRow* Keyspace::add_clean(RowTable& table, uint64_t sort_key, std::string_view key, uint64_t hash,
                               std::string_view payload, bool element) {
+  if (!element && is_collection(payload)) {
+    CollectionForm form;
+    CHECK(parse_collection_form(payload, form) && (form.large || InlineElements::valid(form)),
+          "a key row is malformed");
+  }
   TableRow* row = TableRow::make(sort_key, key, payload.size());
   if (!payload.empty()) std::memcpy(row->payload_data(), payload.data(), payload.size());
   row->flags = element ? TableRow::kElement | TableRow::kUsed : TableRow::kUsed;
@@ -279,11 +284,11 @@ void Keyspace::set_limits(uint64_t cache_bytes, uint64_t dirty_bytes) {
 }
 
 bool Keyspace::evict(size_t rows) {
-  free_dropped(rows / 8 + 1);
+  const bool more_dropped = free_dropped(rows / 8 + 1);
   rows += 2 * std::exchange(added_rows_, 0);
-  if (memory_bytes() <= options_.cache_bytes) return false;
+  if (memory_bytes() <= options_.cache_bytes) return more_dropped;
   // Until all rows of a flush are marked clean, a row that is not in memory may be another than LMDB's.
-  if (flushing_ && flushing_->done()) return false;
+  if (flushing_ && flushing_->done()) return more_dropped;
   uint64_t evicted = 0;
   const auto visit = [&](TableRow* row) {
     if (row->has(TableRow::kDirty) || memory_bytes() <= options_.cache_bytes) return false;
@@ -301,7 +306,7 @@ bool Keyspace::evict(size_t rows) {
   const uint64_t pages = page_bytes_;
   evict_pages(rows / 8 + 1);
   evicted += page_bytes_ < pages;
-  return evicted > 0 && memory_bytes() > options_.cache_bytes;
+  return more_dropped || (evicted > 0 && memory_bytes() > options_.cache_bytes);
 }
 
 }  // namespace capstan::lmdb_store

@@ -48,12 +48,8 @@ bool contains_all(const Clock& clock, const ElementState& element) {
 
 int64_t expire_at_ms(const CollectionForm& form) {
   if (!form.has_ttl) return kNeverExpires;
-  if (!form.ttl.general) return time_in(form.ttl.value);
-  Versions versions;
-  Decoder in(form.ttl.value);
-  CHECK(decode_versions(in, versions), "a TTL's versions are malformed");
   std::string scratch;
-  return time_in(*value_of(versions, scratch, ElementKind::kTtl));
+  return time_in(value_in(form.ttl, ElementKind::kTtl, scratch));
 }
 
 }  // namespace

@@ -56,6 +56,11 @@ struct Element {
   std::string_view value;
 };
 
+struct CollectionRead {
+  Lookup lookup = Lookup::kMissing;
+  uint64_t size = 0;  // of elements, if it is a collection of the kind that was asked for
+};
+
 struct StringRead {
   Lookup lookup = Lookup::kMissing;
   std::string_view value;  // empty unless found
@@ -136,11 +141,10 @@ class Evaluation {
   Lookup add(const KeyRef& key, const Number& addend, std::string_view sum);
 
   // --- collections: hashes, sets, lists, sorted sets, by their elements' kind
-  // kFound: the key is such a collection, with so many elements.
-  Lookup collection(const KeyRef& key, ElementKind kind, uint64_t& size);
+  CollectionRead collection(const KeyRef& key, ElementKind kind);
   // Precondition of these: collection() gave kFound or kMissing since the last change.
   std::optional<std::string_view> element(const KeyRef& key, std::string_view id);
-  // From 0; precondition: there are as many. Order: list and sorted set their own, else any.
+  // From 0, in for_each_element()'s order, which lasts until the next change. Precondition: there are as many.
   Element element_at(const KeyRef& key, uint64_t rank);
   void for_each_element(const KeyRef& key, absl::FunctionRef<void(const Element&)> f);
   // Puts elements, makes the key if need be; its TTL stays. Returns how many different ids among them this record had
@@ -194,7 +198,7 @@ class Evaluation {
     StateElements states;  // state's
   };
 
-  lmdb_store::Elements& elements(Sight& sight);
+  lmdb_store::ElementsReader& elements(Sight& sight);
   std::string_view value(const lmdb_store::ElementView& element, ElementKind kind);
   Hlc expiry_stamp(const Sight& sight) const;
   const Sight& see(const KeyRef& key);

@@ -1,71 +1,17 @@
 // Collections, as commands see them.
 #include <algorithm>
-#include <bit>
 
-#include "base/bytes.h"
 #include "base/check.h"
-#include "quorum/version.h"
 #include "server/evaluation.h"
 
 namespace capstan {
 
-using lmdb_store::Elements;
+using lmdb_store::ElementsReader;
 using lmdb_store::ElementView;
-
-// --- a decoded key as a collection of its visible kind
-
-void StateElements::show(const KeyState& state, ElementKind kind) {
-  kind_ = kind;
-  elements_.clear();
-  scratch_.clear();
-  for (const ElementState& element : state.elements()) {
-    if (element.kind == kind) elements_.push_back(&element);
-  }
-  const auto by_id = [](const ElementState* a, const ElementState* b) { return a->id < b->id; };
-  if (kind == ElementKind::kPosition) std::sort(elements_.begin(), elements_.end(), by_id);
-  if (kind != ElementKind::kScore) return;
-  std::sort(elements_.begin(), elements_.end(), [this, &by_id](const ElementState* a, const ElementState* b) {
-    const uint64_t a_word = lmdb_store::ordered_score(lmdb_store::score_in(view(*a)));
-    const uint64_t b_word = lmdb_store::ordered_score(lmdb_store::score_in(view(*b)));
-    return a_word != b_word ? a_word < b_word : by_id(a, b);
-  });
-}
-
-ElementView StateElements::view(const ElementState& element) {
-  ElementView out;
-  out.place.id = element.id;
-  std::string joined;
-  out.value = *value_of(element.versions, joined, kind_);
-  if (!joined.empty() && out.value.data() == joined.data()) out.value = scratch_.emplace_back(joined);
-  return out;
-}
-
-bool StateElements::find(std::string_view id, ElementView& out) {
-  const auto same = [id](const ElementState* element) { return element->id == id; };
-  const auto found = std::find_if(elements_.begin(), elements_.end(), same);
-  if (found == elements_.end()) return false;
-  out = view(**found);
-  return true;
-}
-
-bool StateElements::at(uint64_t rank, ElementView& out) {
-  if (rank >= elements_.size()) return false;
-  out = view(*elements_[rank]);
-  return true;
-}
-
-void StateElements::visit(absl::FunctionRef<void(const ElementView&)> f) {
-  for (const ElementState* const element : elements_) f(view(*element));
-}
-
-void StateElements::put(const ElementView& /*element*/, const ElementView* /*old*/) {
-  CHECK(false, "a view of a key is for reading");
-}
-void StateElements::erase(const ElementView& /*old*/) { CHECK(false, "a view of a key is for reading"); }
 
 // --- reading
 
-Elements& Evaluation::elements(Sight& sight) {
+ElementsReader& Evaluation::elements(Sight& sight) {
   if (sight.whole) {
     if (!sight.shown) sight.states.show(sight.state, sight.kind);
     sight.shown = true;
@@ -75,27 +21,19 @@ Elements& Evaluation::elements(Sight& sight) {
   return sight.small.emplace(sight.collection_form);
 }
 
-Lookup Evaluation::collection(const KeyRef& key, ElementKind kind, uint64_t& size) {
+CollectionRead Evaluation::collection(const KeyRef& key, ElementKind kind) {
   const Sight& sight = see(key);
-  size = 0;
-  if (!sight.resident) return Lookup::kNotResident;
-  if (!sight.exists) return Lookup::kMissing;
-  if (sight.kind != kind) return Lookup::kWrongType;
-  if (sight.whole) {
-    for (const ElementState& element : sight.state.elements()) size += element.kind == kind;
-  } else {
-    size = sight.collection_form.count;
-  }
-  return Lookup::kFound;
+  if (!sight.resident) return {Lookup::kNotResident};
+  if (!sight.exists) return {Lookup::kMissing};
+  if (sight.kind != kind) return {Lookup::kWrongType};
+  if (!sight.whole) return {Lookup::kFound, sight.collection_form.count};
+  const auto& all = sight.state.elements();
+  const auto of_kind = [kind](const ElementState& element) { return element.kind == kind; };
+  return {Lookup::kFound, static_cast<uint64_t>(std::count_if(all.begin(), all.end(), of_kind))};
 }
 
 std::string_view Evaluation::value(const ElementView& element, ElementKind kind) {
-  if (!element.general) return element.value;
-  Versions versions;
-  Decoder in(element.value);
-  CHECK(decode_versions(in, versions), "an element's versions are malformed");
-  std::string joined;
-  return scratch().assign(*value_of(versions, joined, kind));
+  return element.general ? lmdb_store::value_in(element, kind, scratch()) : element.value;
 }
 
 std::optional<std::string_view> Evaluation::element(const KeyRef& key, std::string_view id) {
@@ -139,9 +77,9 @@ uint64_t Evaluation::put_elements(const KeyRef& key, ElementKind kind, std::span
 }
 
 void Evaluation::remove_elements(const KeyRef& key, ElementKind kind, std::span<const std::string_view> ids) {
-  uint64_t size = 0;
-  CHECK(collection(key, kind, size) == Lookup::kFound && ids.size() <= size);
-  if (ids.size() == size) {
+  const CollectionRead read = collection(key, kind);
+  CHECK(read.lookup == Lookup::kFound && ids.size() <= read.size);
+  if (ids.size() == read.size) {
     effects_.remove(key.database, key.name);
     return forget();
   }

@@ -11,17 +11,15 @@
 
 namespace capstan {
 
-// For reading alone. Element values are those that are read, not versions.
-class StateElements final : public lmdb_store::Elements {
+// Element values are those that are read, not versions.
+class StateElements final : public lmdb_store::ElementsReader {
  public:
-  // The elements of that kind, in a collection's order. The state outlives it.
+  // The elements of that kind. The state outlives it.
   void show(const KeyState& state, ElementKind kind);
 
   bool find(std::string_view id, lmdb_store::ElementView& out) override;
   bool at(uint64_t rank, lmdb_store::ElementView& out) override;
   void visit(absl::FunctionRef<void(const lmdb_store::ElementView&)> f) override;
-  void put(const lmdb_store::ElementView& element, const lmdb_store::ElementView* old) override;
-  void erase(const lmdb_store::ElementView& old) override;
 
  private:
   lmdb_store::ElementView view(const ElementState& element);

@@ -365,3 +365,13 @@ def test_clients_that_leave_while_they_wait(context):
         with server.connect() as client:
             client.send_raw(encode("WAIT", "1", "0") + encode("PING") * 12000)
     wait_for(lambda: connected(server) == 1, "the server has noticed that they are gone")
+
+
+def test_a_reply_without_bound(context):
+    """Members drawn with repetition: Redis would try to send quintillions of them."""
+    server = shared["server"]
+    with Bystander(server), server.connect() as client:
+        client.call("SADD", "s", "a")
+        for count in (-(2**63) + 1, -10_000_001):
+            assert "out of range" in client.call("SRANDMEMBER", "s", count).value.decode(), count
+        assert len(client.call("SRANDMEMBER", "s", -1000).value) == 1000

@@ -15,13 +15,19 @@ constexpr ElementKind kMember = ElementKind::kMember;
 
 using Members = std::vector<std::string_view>;
 
+// A command on the set args[1], which has `size` members; 0: there is no such key.
+using SetFunction = Outcome (*)(Call& call, const KeyRef& key, uint64_t size);
+
+template <SetFunction function>
+Outcome on_set(Call& call) {
+  const KeyRef key = call.key(1);
+  const CollectionRead read = call.eval().collection(key, kMember);
+  return is_usable(read.lookup) ? function(call, key, read.size) : refuse(call, read.lookup);
+}
+
 // --- one set
 
-Outcome sadd(Call& call) {
-  const KeyRef key = call.key(1);
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(key, kMember, size);
-  if (!is_usable(lookup)) return refuse(call, lookup);
+Outcome sadd(Call& call, const KeyRef& key, uint64_t /*size*/) {
   absl::InlinedVector<Element, 8> fresh;
   for (const std::string_view member : call.args.subspan(2)) {
     if (!call.eval().element(key, member)) fresh.push_back({member, {}});
@@ -31,11 +37,7 @@ Outcome sadd(Call& call) {
   return Outcome::kDone;
 }
 
-Outcome srem(Call& call) {
-  const KeyRef key = call.key(1);
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(key, kMember, size);
-  if (!is_usable(lookup)) return refuse(call, lookup);
+Outcome srem(Call& call, const KeyRef& key, uint64_t /*size*/) {
   Members gone;
   absl::flat_hash_set<std::string_view> seen;
   for (const std::string_view member : call.args.subspan(2)) {
@@ -47,28 +49,17 @@ Outcome srem(Call& call) {
   return Outcome::kDone;
 }
 
-Outcome scard(Call& call) {
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(call.key(1), kMember, size);
-  if (!is_usable(lookup)) return refuse(call, lookup);
+Outcome scard(Call& call, const KeyRef& /*key*/, uint64_t size) {
   call.reply().integer(static_cast<int64_t>(size));
   return Outcome::kDone;
 }
 
-Outcome sismember(Call& call) {
-  const KeyRef key = call.key(1);
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(key, kMember, size);
-  if (!is_usable(lookup)) return refuse(call, lookup);
+Outcome sismember(Call& call, const KeyRef& key, uint64_t /*size*/) {
   call.reply().integer(call.eval().element(key, call.args[2]).has_value());
   return Outcome::kDone;
 }
 
-Outcome smismember(Call& call) {
-  const KeyRef key = call.key(1);
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(key, kMember, size);
-  if (!is_usable(lookup)) return refuse(call, lookup);
+Outcome smismember(Call& call, const KeyRef& key, uint64_t /*size*/) {
   call.reply().array(call.args.size() - 2);
   for (const std::string_view member : call.args.subspan(2)) {
     call.reply().integer(call.eval().element(key, member).has_value());
@@ -79,14 +70,13 @@ Outcome smismember(Call& call) {
 Outcome smove(Call& call) {
   const KeyRef from = call.key(1), to = call.key(2);
   const std::string_view member = call.args[3];
-  uint64_t from_size = 0, to_size = 0;
-  const Lookup source = call.eval().collection(from, kMember, from_size);
+  const Lookup source = call.eval().collection(from, kMember).lookup;
   if (source == Lookup::kMissing) {
     call.reply().integer(0);
     return Outcome::kDone;
   }
   if (source != Lookup::kFound) return refuse(call, source);
-  const Lookup target = call.eval().collection(to, kMember, to_size);
+  const Lookup target = call.eval().collection(to, kMember).lookup;
   if (!is_usable(target)) return refuse(call, target);
   const bool there = call.eval().element(from, member).has_value();
   if (there && from.name != to.name) {
@@ -96,6 +86,16 @@ Outcome smove(Call& call) {
     if (!had) call.eval().put_elements(to, kMember, std::span(&element, 1));
   }
   call.reply().integer(there);
+  return Outcome::kDone;
+}
+
+void reply_members(Call& call, const KeyRef& key) {
+  call.eval().for_each_element(key, [&](const Element& element) { call.reply().bulk(element.id); });
+}
+
+Outcome smembers(Call& call, const KeyRef& key, uint64_t size) {
+  call.reply().set(size);
+  reply_members(call, key);
   return Outcome::kDone;
 }
 
@@ -135,14 +135,13 @@ Outcome spop(Call& call) {
     count = *read;
   }
   const KeyRef key = call.key(1);
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(key, kMember, size);
+  const auto [lookup, size] = call.eval().collection(key, kMember);
   if (!is_usable(lookup)) return refuse(call, lookup);
   if (call.args.size() == 2) return spop_one(call, key, size);
   const uint64_t taken = std::min<uint64_t>(static_cast<uint64_t>(count), size);
   call.reply().set(taken);
   if (taken == size) {
-    call.eval().for_each_element(key, [&](const Element& element) { call.reply().bulk(element.id); });
+    reply_members(call, key);
     if (size > 0) call.eval().remove(key);
     return Outcome::kDone;
   }
@@ -155,6 +154,9 @@ Outcome spop(Call& call) {
   return Outcome::kDone;
 }
 
+// Nothing else bounds a reply of members that are drawn again and again.
+constexpr int64_t kMaxRepeatedDraws = 10'000'000;
+
 Outcome srandmember(Call& call) {
   if (call.args.size() > 3) return reply_syntax_error(call);
   std::optional<int64_t> count;
@@ -166,9 +168,11 @@ Outcome srandmember(Call& call) {
                          "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
     }
   }
+  if (count && *count < -kMaxRepeatedDraws) {
+    return reply_error(call, "ERR value is out of range, at most 10000000 members are drawn with repetition");
+  }
   const KeyRef key = call.key(1);
-  uint64_t size = 0;
-  const Lookup lookup = call.eval().collection(key, kMember, size);
+  const auto [lookup, size] = call.eval().collection(key, kMember);
   if (!is_usable(lookup)) return refuse(call, lookup);
   const auto reply_at = [&](uint64_t rank) { call.reply().bulk(call.eval().element_at(key, rank).id); };
   if (!count) {
@@ -182,7 +186,7 @@ Outcome srandmember(Call& call) {
     for (int64_t left = *count; left < 0; ++left) reply_at(call.eval().draw(size));
   } else if (static_cast<uint64_t>(*count) >= size) {
     call.reply().array(size);
-    call.eval().for_each_element(key, [&](const Element& element) { call.reply().bulk(element.id); });
+    reply_members(call, key);
   } else {
     call.reply().array(static_cast<size_t>(*count));
     for (const uint64_t rank : draw_ranks(call, static_cast<uint64_t>(*count), size)) reply_at(rank);
@@ -198,9 +202,10 @@ enum class Operation : uint8_t { kUnion, kIntersection, kDifference };
 std::optional<std::vector<uint64_t>> set_sizes(Call& call, size_t first, size_t last, Outcome& outcome) {
   std::vector<uint64_t> sizes;
   for (size_t i = first; i < last; ++i) {
-    const Lookup lookup = call.eval().collection(call.key(i), kMember, sizes.emplace_back());
-    if (is_usable(lookup)) continue;
-    outcome = refuse(call, lookup);
+    const CollectionRead read = call.eval().collection(call.key(i), kMember);
+    sizes.push_back(read.size);
+    if (is_usable(read.lookup)) continue;
+    outcome = refuse(call, read.lookup);
     return std::nullopt;
   }
   return sizes;
@@ -292,8 +297,6 @@ Outcome store_combined(Call& call) {
   return Outcome::kDone;
 }
 
-Outcome smembers(Call& call) { return reply_combined<Operation::kUnion>(call); }
-
 constexpr CommandSpec row(std::string_view name, int arity, uint32_t flags, KeyPositions keys, CommandFunction run,
                           std::string_view key_use, std::string_view since, std::string_view complexity,
                           std::string_view summary, std::string_view syntax, std::string_view tips = {}) {
@@ -317,9 +320,10 @@ constexpr KeyPositions kFirst = {1, 1, 1};
 constexpr KeyPositions kAll = {1, -1, 1};
 
 constexpr CommandSpec kCommands[] = {
-    row("sadd", -3, kWrite | kDenyOom | kFast, kFirst, sadd, "RW INSERT", "1.0.0", "O(1) per member",
+    row("sadd", -3, kWrite | kDenyOom | kFast, kFirst, on_set<sadd>, "RW INSERT", "1.0.0", "O(1) per member",
         "Adds members to a set, and replies how many were not there", "<key:key> <member:string>…"),
-    row("scard", 2, kReadonly | kFast, kFirst, scard, "RO", "1.0.0", "O(1)", "Number of a set's members", "<key:key>"),
+    row("scard", 2, kReadonly | kFast, kFirst, on_set<scard>, "RO", "1.0.0", "O(1)", "Number of a set's members",
+        "<key:key>"),
     row("sdiff", -2, kReadonly, kAll, reply_combined<Operation::kDifference>, "RO ACCESS", "1.0.0",
         "O(N) for N members in all", "What the first set has and the others do not", "<key:key>…",
         "nondeterministic_output_order"),
@@ -332,11 +336,11 @@ constexpr CommandSpec kCommands[] = {
     row("sinterstore", -3, kWrite | kDenyOom, kAll, store_combined<Operation::kIntersection>, "RW UPDATE; RO ACCESS",
         "1.0.0", "O(N * M) for the smallest of M sets, with N members", "Stores what all sets have",
         "<destination:key> <key:key>…"),
-    row("sismember", 3, kReadonly | kFast, kFirst, sismember, "RO", "1.0.0", "O(1)", "Whether a set has a member",
-        "<key:key> <member:string>"),
-    row("smembers", 2, kReadonly, kFirst, smembers, "RO ACCESS", "1.0.0", "O(N) for N members", "All members of a set",
-        "<key:key>", "nondeterministic_output_order"),
-    row("smismember", -3, kReadonly | kFast, kFirst, smismember, "RO ACCESS", "6.2.0", "O(1) per member",
+    row("sismember", 3, kReadonly | kFast, kFirst, on_set<sismember>, "RO", "1.0.0", "O(1)",
+        "Whether a set has a member", "<key:key> <member:string>"),
+    row("smembers", 2, kReadonly, kFirst, on_set<smembers>, "RO ACCESS", "1.0.0", "O(N) for N members",
+        "All members of a set", "<key:key>", "nondeterministic_output_order"),
+    row("smismember", -3, kReadonly | kFast, kFirst, on_set<smismember>, "RO ACCESS", "6.2.0", "O(1) per member",
         "Which of the members a set has", "<key:key> <member:string>…"),
     row("smove", 4, kWrite | kFast, {1, 2, 1}, smove, "RW ACCESS DELETE; RW INSERT", "1.0.0", "O(1)",
         "Moves a member from one set to another", "<source:key> <destination:key> <member:string>"),
@@ -344,7 +348,7 @@ constexpr CommandSpec kCommands[] = {
         "Removes and replies random members of a set", "<key:key> [<count:integer>]", "nondeterministic_output"),
     row("srandmember", -2, kReadonly, kFirst, srandmember, "RO ACCESS", "1.0.0", "O(1) per member",
         "Replies random members of a set", "<key:key> [<count:integer>]", "nondeterministic_output"),
-    row("srem", -3, kWrite | kFast, kFirst, srem, "RW DELETE", "1.0.0", "O(1) per member",
+    row("srem", -3, kWrite | kFast, kFirst, on_set<srem>, "RW DELETE", "1.0.0", "O(1) per member",
         "Removes members from a set, and replies how many were there", "<key:key> <member:string>…"),
     row("sunion", -2, kReadonly, kAll, reply_combined<Operation::kUnion>, "RO ACCESS", "1.0.0",
         "O(N) for N members in all", "What any of the sets has", "<key:key>…", "nondeterministic_output_order"),
